@@ -1,0 +1,5 @@
+//! The node agent: watches the cluster's state and the node's links, and keeps the kernel's answers true.
+
+pub mod cluster;
+pub mod links;
+pub mod zone;

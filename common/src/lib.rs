@@ -1,0 +1,3 @@
+//! What both sides of the kernel boundary must agree on.
+#![no_std]
+#![forbid(unsafe_code)]
