@@ -2,4 +2,5 @@
 
 pub mod cluster;
 pub mod links;
+pub mod table;
 pub mod zone;
