@@ -1,5 +1,9 @@
 //! The node agent: watches the cluster's state and the node's links, and keeps the kernel's answers true.
 
 pub mod cluster;
+pub mod config;
 pub mod links;
+pub mod preflight;
+pub mod shutdown;
+pub mod telemetry;
 pub mod zone;
