@@ -1,9 +1,10 @@
-// CoreDNS with the plugins that a cluster's Corefile names, and no others: the peer that judges Beeline's answers.
+// CoreDNS with the plugins that a cluster's Corefile names, and `bind`, and no others: the peer that judges Beeline's answers.
 package main
 
 import (
 	"github.com/coredns/coredns/coremain"
 
+	_ "github.com/coredns/coredns/plugin/bind"
 	_ "github.com/coredns/coredns/plugin/cache"
 	_ "github.com/coredns/coredns/plugin/errors"
 	_ "github.com/coredns/coredns/plugin/file"
