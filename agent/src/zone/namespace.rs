@@ -1,0 +1,193 @@
+//! The objects of one namespace by Service, and which Services an object matters to.
+
+use std::collections::{HashMap, HashSet};
+
+use super::endpoints::{ready_of_pod, ready_of_slices};
+use super::records::{Record, render};
+use super::{AddressType, EndpointSlice, Labels, Name, Pod, Service};
+
+/// Names of objects that share a label.
+type Names = HashSet<Box<str>>;
+
+/// The objects of one namespace.
+#[derive(Debug, Default)]
+pub(super) struct Namespace {
+    /// By the name of the Service.
+    pub(super) entries: HashMap<Box<str>, Entry>,
+    /// Whose slice each one is.
+    slices: HashMap<Box<str>, Box<str>>,
+    pods: HashMap<Box<str>, Pod>,
+    /// Pods by each of their labels.
+    labelled: HashMap<Box<str>, Names>,
+    /// Headless Services by the first pair of their selector: whoever satisfies it has that label.
+    selecting: HashMap<Box<str>, Names>,
+}
+
+/// A Service, or the slices of one that is not there yet.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    pub(super) service: Option<Service>,
+    /// Sorted by name.
+    pub(super) slices: Vec<EndpointSlice>,
+    /// Sorted by name.
+    pub(super) records: Box<[Record]>,
+    /// Waits for its records to be made anew.
+    pub(super) touched: bool,
+}
+
+impl Namespace {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.pods.is_empty() && self.slices.is_empty()
+    }
+
+    pub(super) fn apply_service(&mut self, service: Service, touch: &mut impl FnMut(Box<str>)) {
+        let entry = self.entries.entry(service.name.clone()).or_default();
+        if entry.service.as_ref() == Some(&service) {
+            return;
+        }
+        let name = service.name.clone();
+        let old = entry.service.take();
+        let (old, new) = (old.as_ref().and_then(selector_key), selector_key(&service));
+        if old != new {
+            if let Some(pair) = old {
+                unlist(&mut self.selecting, pair, &name);
+            }
+            if let Some(pair) = new {
+                list(&mut self.selecting, pair, &name);
+            }
+        }
+        entry.service = Some(service);
+        self.touch(&name, touch);
+    }
+
+    pub(super) fn delete_service(&mut self, name: &str, touch: &mut impl FnMut(Box<str>)) {
+        let Some(service) = self.entries.get_mut(name).and_then(|entry| entry.service.take()) else { return };
+        if let Some(pair) = selector_key(&service) {
+            unlist(&mut self.selecting, pair, name);
+        }
+        self.touch(name, touch);
+    }
+
+    pub(super) fn apply_slice(&mut self, slice: EndpointSlice, touch: &mut impl FnMut(Box<str>)) {
+        if self.slices.get(&slice.name) != slice.service.as_ref() {
+            self.delete_slice(&slice.name, touch);
+        }
+        let Some(service) = slice.service.clone() else { return };
+        let entry = self.entries.entry(service.clone()).or_default();
+        match entry.slices.binary_search_by(|other| other.name.cmp(&slice.name)) {
+            Ok(at) if entry.slices[at] == slice => return,
+            Ok(at) => entry.slices[at] = slice,
+            Err(at) => {
+                self.slices.insert(slice.name.clone(), service.clone());
+                entry.slices.insert(at, slice);
+            }
+        }
+        self.touch(&service, touch);
+    }
+
+    pub(super) fn delete_slice(&mut self, name: &str, touch: &mut impl FnMut(Box<str>)) {
+        let Some(service) = self.slices.remove(name) else { return };
+        let Some(entry) = self.entries.get_mut(&service) else { return };
+        if let Ok(at) = entry.slices.binary_search_by(|slice| (*slice.name).cmp(name)) {
+            entry.slices.remove(at);
+        }
+        self.touch(&service, touch);
+    }
+
+    pub(super) fn apply_pod(&mut self, pod: Pod, touch: &mut impl FnMut(Box<str>)) {
+        if self.pods.get(&pod.name) == Some(&pod) {
+            return;
+        }
+        self.delete_pod(&pod.name, touch);
+        for pair in pod.labels.iter() {
+            list(&mut self.labelled, pair, &pod.name);
+        }
+        self.touch_selecting(&pod.labels, touch);
+        self.pods.insert(pod.name.clone(), pod);
+    }
+
+    pub(super) fn delete_pod(&mut self, name: &str, touch: &mut impl FnMut(Box<str>)) {
+        let Some(pod) = self.pods.remove(name) else { return };
+        for pair in pod.labels.iter() {
+            unlist(&mut self.labelled, pair, name);
+        }
+        self.touch_selecting(&pod.labels, touch);
+    }
+
+    /// Touches the Services whose endpoints are worked out from Pods and that select one with these labels.
+    fn touch_selecting(&mut self, labels: &Labels, touch: &mut impl FnMut(Box<str>)) {
+        for pair in labels.iter() {
+            for name in self.selecting.get(pair).into_iter().flatten() {
+                let Some(entry) = self.entries.get_mut(name) else { continue };
+                let selected = |service: &Service| labels.satisfy(&service.selector);
+                if entry.slices.is_empty() && entry.service.as_ref().is_some_and(selected) {
+                    entry.touch(name, touch);
+                }
+            }
+        }
+    }
+
+    fn touch(&mut self, service: &str, touch: &mut impl FnMut(Box<str>)) {
+        if let Some(entry) = self.entries.get_mut(service) {
+            entry.touch(service, touch);
+        }
+    }
+
+    /// The records of a Service as its objects stand now.
+    pub(super) fn records(&self, services: &Name, entry: &Entry) -> Box<[Record]> {
+        let Some(service) = entry.service.as_ref().filter(|service| service.headless) else {
+            return Box::new([]);
+        };
+        if entry.slices.iter().any(|slice| slice.address_type == AddressType::Fqdn) {
+            return Box::new([]);
+        }
+        if entry.slices.is_empty() {
+            let pods = self.selected(&service.selector);
+            return render(services, service, pods.flat_map(|pod| ready_of_pod(service, pod)));
+        }
+        render(services, service, ready_of_slices(&entry.slices))
+    }
+
+    /// The Pods that satisfy a selector, found by the rarest of its pairs. An empty one selects none.
+    fn selected(&self, selector: &Labels) -> impl Iterator<Item = &Pod> {
+        let rarest = selector
+            .iter()
+            .map(|pair| self.labelled.get(pair))
+            .min_by_key(|names| names.map_or(0, HashSet::len))
+            .flatten();
+        rarest
+            .into_iter()
+            .flatten()
+            .filter_map(|name| self.pods.get(name))
+            .filter(move |pod| pod.labels.satisfy(selector))
+    }
+}
+
+impl Entry {
+    fn touch(&mut self, name: &str, touch: &mut impl FnMut(Box<str>)) {
+        if !std::mem::replace(&mut self.touched, true) {
+            touch(name.into());
+        }
+    }
+}
+
+/// The pair under which a Service is found from a Pod's labels; none where no Pod matters to it.
+fn selector_key(service: &Service) -> Option<&str> {
+    service.selector.iter().next().filter(|_| service.headless)
+}
+
+fn list(names: &mut HashMap<Box<str>, Names>, pair: &str, name: &str) {
+    match names.get_mut(pair) {
+        Some(names) => names.insert(name.into()),
+        None => names.entry(pair.into()).or_default().insert(name.into()),
+    };
+}
+
+fn unlist(names: &mut HashMap<Box<str>, Names>, pair: &str, name: &str) {
+    if let Some(of_pair) = names.get_mut(pair) {
+        of_pair.remove(name);
+        if of_pair.is_empty() {
+            names.remove(pair);
+        }
+    }
+}
