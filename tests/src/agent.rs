@@ -92,8 +92,17 @@ impl Agent {
     }
 
     /// Lets it live on after this value and this process.
-    pub fn leave(self) {
+    pub fn leave(&mut self) {
         self.child.leave();
+    }
+}
+
+impl Drop for Agent {
+    /// A test that fails loses its folder, and the log with it: it is shown before.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the log of beeline:\n{}", self.child.log());
+        }
     }
 }
 

@@ -180,7 +180,7 @@ impl Child {
     }
 
     /// Lets it live on after this value and this process.
-    pub fn leave(mut self) {
+    pub fn leave(&mut self) {
         self.process = None;
     }
 

@@ -105,7 +105,7 @@ impl CoreDns {
     }
 
     /// Lets it live on after this value and this process.
-    pub fn leave(self) {
+    pub fn leave(&mut self) {
         self.child.leave();
     }
 }

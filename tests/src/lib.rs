@@ -10,7 +10,9 @@ pub mod agent;
 pub mod ask;
 pub mod child;
 pub mod clients;
+pub mod cluster;
 pub mod coredns;
+pub mod manifests;
 pub mod netns;
 pub mod node;
 pub mod peers;
@@ -18,6 +20,7 @@ pub mod records;
 pub mod run;
 pub mod unbound;
 
+pub use cluster::Cluster;
 pub use netns::Namespace;
 pub use node::{Node, Pod};
 pub use run::Run;

@@ -5,7 +5,7 @@
 //! later run does it for one that was killed outright. Never here: touching what does not bear such a name.
 
 use std::{
-    fs,
+    fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
@@ -187,7 +187,10 @@ fn remove(prefix: &str) -> usize {
         remove_namespace(handle);
     }
     for folder in bearing(CONFIGURATION).into_iter().chain(bearing(&std::env::temp_dir().to_string_lossy())) {
-        if let Err(error) = fs::remove_dir_all(&folder) {
+        if let Err(error) = fs::remove_dir_all(&folder)
+            // Runs side by side may both clear away what a dead one left.
+            && error.kind() != io::ErrorKind::NotFound
+        {
             eprintln!("warning: {} stays: {error}", folder.display());
         }
     }
@@ -198,7 +201,9 @@ fn remove(prefix: &str) -> usize {
 pub(crate) fn remove_namespace(handle: &Path) {
     // A handle that is no mount is what a run leaves that died halfway: removing the file is all there is to do.
     let _ = rustix::mount::unmount(handle, rustix::mount::UnmountFlags::DETACH);
-    if let Err(error) = fs::remove_file(handle) {
+    if let Err(error) = fs::remove_file(handle)
+        && error.kind() != io::ErrorKind::NotFound
+    {
         eprintln!("warning: {} stays: {error}", handle.display());
     }
 }
