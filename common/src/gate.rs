@@ -1,0 +1,97 @@
+//! The gate: is a frame a query to a DNS address at all?
+//!
+//! Nearly all frames are not; they leave after a few compares of their first bytes. What is let in is
+//! looked at again, whole, behind the gate.
+
+use crate::frame::ETHERNET_LEN;
+use crate::verdict::Pass;
+
+/// First bytes of an IPv4 frame, up to the UDP header's ports.
+pub const HEAD_V4: usize = 38;
+/// First bytes of an IPv6 frame, up to the UDP header's ports.
+pub const HEAD_V6: usize = 58;
+
+/// What an Ethernet header's type says, in memory order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carries {
+    /// IPv4
+    V4,
+    /// IPv6
+    V6,
+    /// A VLAN tag.
+    Vlan,
+    /// Something else.
+    Other,
+}
+
+/// Reads the type in an Ethernet header.
+#[inline(always)]
+#[must_use]
+pub const fn carries(ethertype: [u8; 2]) -> Carries {
+    match u16::from_be_bytes(ethertype) {
+        0x0800 => Carries::V4,
+        0x86dd => Carries::V6,
+        0x8100 | 0x88a8 => Carries::Vlan,
+        _ => Carries::Other,
+    }
+}
+
+const UDP: u8 = 17;
+const PORT: [u8; 2] = 53_u16.to_be_bytes();
+
+/// Lets in UDP over IPv4 to port 53 of an address that `is_dns` knows (memory order).
+///
+/// # Errors
+/// The reason to pass the frame on.
+#[inline(always)]
+pub fn enter_v4(head: &[u8; HEAD_V4], is_dns: impl FnOnce(u32) -> bool) -> Result<(), Pass> {
+    if head[ETHERNET_LEN + 9] != UDP {
+        return Err(Pass::NotDns);
+    }
+    let plain = head[ETHERNET_LEN] == 0x45;
+    // More fragments, or an offset; "don't fragment" is 0x40.
+    let fragment = (head[ETHERNET_LEN + 6] & 0x3f) | head[ETHERNET_LEN + 7] != 0;
+    if plain && !fragment && [head[36], head[37]] != PORT {
+        return Err(Pass::NotDns);
+    }
+    if !is_dns(u32::from_le_bytes([head[30], head[31], head[32], head[33]])) {
+        return Err(Pass::NotDns);
+    }
+    if !plain {
+        return Err(Pass::IpOptions);
+    }
+    if fragment {
+        return Err(Pass::Fragment);
+    }
+    Ok(())
+}
+
+/// Lets in UDP over IPv6 without extension headers to port 53 of an address that `is_dns` knows
+/// (two words in memory order).
+///
+/// # Errors
+/// The reason to pass the frame on.
+#[inline(always)]
+pub fn enter_v6(head: &[u8; HEAD_V6], is_dns: impl FnOnce([u64; 2]) -> bool) -> Result<(), Pass> {
+    if head[ETHERNET_LEN + 6] != UDP || head[ETHERNET_LEN] >> 4 != 6 || [head[56], head[57]] != PORT {
+        return Err(Pass::NotDns);
+    }
+    if !is_dns([word64(head, 38), word64(head, 46)]) {
+        return Err(Pass::NotDns);
+    }
+    Ok(())
+}
+
+#[inline(always)]
+const fn word64(head: &[u8; HEAD_V6], at: usize) -> u64 {
+    u64::from_le_bytes([
+        head[at],
+        head[at + 1],
+        head[at + 2],
+        head[at + 3],
+        head[at + 4],
+        head[at + 5],
+        head[at + 6],
+        head[at + 7],
+    ])
+}

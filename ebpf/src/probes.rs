@@ -1,0 +1,28 @@
+//! What benches and stress tests load beside the product: its limits and its checker.
+#![no_std]
+#![no_main]
+
+#[expect(dead_code, reason = "shared with the product, of which this uses a part")]
+mod maps;
+#[expect(dead_code, reason = "shared with the product, of which this uses a part")]
+mod packet;
+
+use aya_ebpf::bindings::TC_ACT_UNSPEC;
+use aya_ebpf::macros::classifier;
+use aya_ebpf::programs::TcContext;
+
+/// The cost of a program that does nothing.
+#[classifier]
+pub fn empty(_ctx: TcContext) -> i32 {
+    TC_ACT_UNSPEC
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
