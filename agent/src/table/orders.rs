@@ -100,6 +100,22 @@ fn a_removed_name_is_never_seen_with_the_answer_of_the_one_that_takes_its_slot()
 }
 
 #[test]
+fn a_name_in_a_slot_of_before_is_never_seen_with_the_answer_of_before() {
+    explore(|| {
+        let (memory, mut slots) = table(1);
+        put(&mut slots, 0, &three(10), &mut None);
+        slots.remove(&name(0));
+        let settled = slots.settle(&mut |_| Ok::<_, ()>(()));
+        assert!(settled.is_ok());
+        let mut reader = Some(spawn(move || {
+            let seen = look_up(&Reader(&memory), &name(1));
+            assert!(seen == addresses(&three(20)) || seen == Seen::Nothing, "{seen:?}");
+        }));
+        put(&mut slots, 1, &three(20), &mut reader);
+    });
+}
+
+#[test]
 fn a_name_that_moves_is_found_at_every_moment() {
     explore(|| {
         let (memory, mut slots) = table(2);
