@@ -39,6 +39,10 @@ use crate::zone::{Event, Object};
 /// that leads elsewhere now, it gives no sign of what is in its place.
 const LOOK: Duration = Duration::from_millis(250);
 
+/// How long a file that held objects must have been empty to be believed. Whoever writes a file anew empties it first,
+/// and on a busy disk the rest takes its time.
+const EMPTY: Duration = Duration::from_secs(1);
+
 /// Manifests in a folder.
 #[derive(Debug)]
 pub struct Files {
@@ -286,11 +290,8 @@ impl Reader {
                 return self.refuse(file, &[problem]);
             }
         };
-        // Whoever writes a file anew empties it first: an empty one is believed when it stays so.
-        if text.is_empty()
-            && self.catalog.holds(file)
-            && walk::age(file).is_some_and(|age| age < Stage::Unsettled.quiet())
-        {
+        let fresh = || walk::age(file).is_some_and(|age| age < EMPTY);
+        if text.is_empty() && self.catalog.holds(file) && fresh() {
             return self.pending.note(file, Stage::Unsettled, Instant::now());
         }
         let hash = self.hasher.hash_one(&text);

@@ -98,7 +98,10 @@ async fn burst_of_edits_ends_in_the_last_state_and_never_flaps() {
         put(&source.path("a.yaml"), &text(round));
     }
     let seen = source.until("+round-1000").await;
-    assert!(!seen.iter().any(|event| event.ends_with("web")), "an object that no edit touched came and went");
+    assert!(
+        !seen.iter().any(|event| event.ends_with("web")),
+        "an object that no edit touched came and went: {seen:?}"
+    );
 }
 
 #[tokio::test]
