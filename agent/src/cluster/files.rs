@@ -201,7 +201,7 @@ impl Reader {
     /// Sends what is different now. False where nobody receives any more.
     fn flush(&mut self, updates: &mpsc::Sender<Update>) -> bool {
         let (events, duplicates) = self.catalog.settle();
-        duplicates.iter().for_each(warn);
+        duplicates.iter().for_each(|problem| warn(problem, "duplicate object left out"));
         events.is_empty() || updates.blocking_send(Update::Events(events)).is_ok()
     }
 
@@ -266,7 +266,7 @@ impl Reader {
                 Err(source) => failed = Some(SourceError::Watch { path: folder.into(), source }),
             }
         });
-        tree.problems.iter().for_each(warn);
+        tree.problems.iter().for_each(|problem| warn(problem, "folder not read: what was known of it stays"));
         for file in self.catalog.files() {
             let unread = tree.unread.iter().any(|folder| file.starts_with(folder));
             if !tree.files.contains(&*file) && !unread && !self.pending.waits(&file) {
@@ -309,7 +309,7 @@ impl Reader {
     }
 
     fn refuse(&mut self, file: &Path, problems: &[Problem]) {
-        problems.iter().for_each(warn);
+        problems.iter().for_each(|problem| warn(problem, "manifest refused: its last good objects stay"));
         self.catalog.refuse(file);
     }
 
@@ -319,9 +319,9 @@ impl Reader {
     }
 }
 
-fn warn(problem: &Problem) {
+fn warn(problem: &Problem, what: &str) {
     let Problem { file, document, line, reason } = problem;
-    tracing::warn!(file = %file.display(), document, line, reason, "not taken; what was last good of it stays");
+    tracing::warn!(file = %file.display(), document, line, reason, "{what}");
 }
 
 fn identity_of(folder: &Path) -> Option<Identity> {
