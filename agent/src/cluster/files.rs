@@ -227,6 +227,10 @@ impl Reader {
             let name = path.file_name().unwrap_or_default().as_encoded_bytes();
             // A stage of a folder says nothing of what is in it.
             let folder = *path == self.root || self.watched.contains_key(path) || path.is_dir();
+            if stage == Stage::Gone && self.watched.remove(path).is_some() {
+                // The next folder of this name may get the very same identity, but not the watch.
+                let _ = self.watcher.unwatch(path);
+            }
             if name.starts_with(b"..") || (folder && (*path == self.root || !walk::is_hidden(path))) {
                 self.pending.note_everything(now);
             } else if walk::is_manifest(path) {
