@@ -57,6 +57,18 @@ impl Record<'_> {
     }
 }
 
+/// The address in memory order.
+pub(crate) const fn word_of_v4(address: Ipv4Addr) -> u32 {
+    u32::from_le_bytes(address.octets())
+}
+
+/// The address as two words in memory order.
+#[expect(clippy::cast_possible_truncation, reason = "the two halves are what is meant")]
+pub(crate) const fn words_of_v6(address: Ipv6Addr) -> [u64; 2] {
+    let bits = u128::from_le_bytes(address.octets());
+    [bits as u64, (bits >> 64) as u64]
+}
+
 fn count(addresses: usize, most: u32) -> u32 {
     u32::try_from(addresses).ok().filter(|count| *count <= most).unwrap_or(TOO_MANY)
 }

@@ -1,1 +1,26 @@
-//! The harness.
+//! The harness: a Kubernetes node made of network namespaces, with real peers and real resolvers in it.
+//!
+//! In: the pods that manifests name. Out: a node with a bridge, a namespace for each pod, the cluster's DNS address
+//! behind DNAT, CoreDNS (and unbound) behind that, the agent under test, and clients inside the pods. Everything lives
+//! in namespaces that bear the [`Run`]'s name; nothing here touches the machine's own network, and nothing stays.
+//!
+//! Needs root: a harness that lacks it says so and fails.
+
+pub mod agent;
+pub mod ask;
+pub mod child;
+pub mod clients;
+pub mod cluster;
+pub mod coredns;
+pub mod manifests;
+pub mod netns;
+pub mod node;
+pub mod peers;
+pub mod records;
+pub mod run;
+pub mod unbound;
+
+pub use cluster::Cluster;
+pub use netns::Namespace;
+pub use node::{Node, Pod};
+pub use run::Run;

@@ -135,7 +135,8 @@ impl<B: Backing> Table<B> {
     /// contents with these changes made: what a larger table is filled from.
     ///
     /// # Errors
-    /// When memory or the kernel fails. What was written stands; the next call goes on from there.
+    /// When memory for a larger table is refused: then the names that found no room are left out, and
+    /// everything else is written. When a grace period fails: then nobody knows what is written.
     pub fn apply<'c, 'a, A>(
         &mut self,
         changes: impl IntoIterator<Item = (&'c [u8], Option<Record<'c>>)>,
@@ -145,14 +146,18 @@ impl<B: Backing> Table<B> {
         A: Iterator<Item = (&'a [u8], Record<'a>)>,
     {
         let mut room_was_made = false;
+        let mut refused = None;
         for (name, record) in changes {
             let Some(record) = record else {
                 room_was_made |= self.remove(name);
                 continue;
             };
             if !self.upsert(name, record)? {
-                if self.grow(all())? {
-                    return Ok(());
+                match if refused.is_some() { Ok(false) } else { self.grow(all()) } {
+                    Ok(true) => return Ok(()),
+                    Ok(false) => {}
+                    Err(error @ TableError::Create { .. }) => refused = Some(error),
+                    Err(error) => return Err(error),
                 }
                 room_was_made |= self.leave_out(name);
             }
@@ -163,7 +168,7 @@ impl<B: Backing> Table<B> {
         if self.slots.waiting() as u64 > LEAST.max(self.occupancy().names / 16) {
             self.settle()?;
         }
-        Ok(())
+        refused.map_or(Ok(()), Err)
     }
 
     /// Makes what was let go usable again; to be called when there is time to wait for a grace period.

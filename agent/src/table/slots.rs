@@ -1,14 +1,12 @@
 //! The slots of one table: names put in, changed, moved and taken out beside running readers.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use beeline_common::name::{CLEARED, FREE, Hash, hash};
 use beeline_common::table::{
     Header, LINE_WORDS, LINES_PER_PAGE, PAGE_WORDS, Payload, SLOTS, first_line, kept, other_line, record_place,
 };
 
 use super::heap::Heap;
-use super::{Memory, Record, Shape};
+use super::{Memory, Record, Shape, word_of_v4, words_of_v6};
 
 /// There is no room for a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,14 +250,3 @@ const fn line_of_slot(slot: usize) -> u32 {
 
 // Lines fill their pages, so that lines can be counted through.
 const _: () = assert!(LINES_PER_PAGE as usize * LINE_WORDS == PAGE_WORDS);
-
-/// The address in memory order.
-const fn word_of_v4(address: Ipv4Addr) -> u32 {
-    u32::from_le_bytes(address.octets())
-}
-
-/// The address as two words in memory order.
-fn words_of_v6(address: Ipv6Addr) -> [u64; 2] {
-    let bits = u128::from_le_bytes(address.octets());
-    [bits as u64, (bits >> 64) as u64]
-}

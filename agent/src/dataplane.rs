@@ -1,0 +1,258 @@
+//! The dataplane: the only owner of the kernel's programs, maps and hooks, and their only writer.
+//!
+//! Enters: [`Change`]s of the zone, [`Command`]s of the links, the settings, a beat now and then.
+//! Leaves: what the kernel does with packets, and counts of it. Nothing is decided here: what a name
+//! answers comes from `zone`, which device is hooked from `links`.
+
+mod backing;
+mod counts;
+mod hooks;
+mod mapping;
+mod object;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use aya::Ebpf;
+use aya::maps::{Array, MapData, PerCpuArray};
+use aya::programs::{SchedClassifier, TestRun, TestRunOptions};
+use beeline_common::abi::Settings;
+use beeline_common::name::Key;
+use beeline_common::verdict::COUNTERS;
+use rand::Rng;
+
+use self::backing::MapBacking;
+use self::hooks::Hooks;
+use self::mapping::Shared;
+use crate::links::Command;
+use crate::table::{Occupancy, Record, Table, TableError, word_of_v4, words_of_v6};
+use crate::zone::{Answer, Change, Name};
+
+pub use self::backing::{BackingError, MapMemory};
+pub use self::counts::Counts;
+pub use self::hooks::HookError;
+pub use self::object::{OBJECT, ObjectError, load, take_map};
+
+/// How the kernel program answers.
+#[derive(Debug, Clone)]
+pub struct DataplaneSettings {
+    /// Addresses that pods send queries to, at most four of each family.
+    pub addresses: Vec<IpAddr>,
+    /// The zone of all names.
+    pub zone: Name,
+    /// TTL of the answers, in seconds.
+    pub ttl: u32,
+    /// Largest DNS message that is sent, in bytes.
+    pub max_size: u16,
+    /// For how long answers are given without a beat.
+    pub stale_after: Duration,
+    /// Most bytes of the answer table.
+    pub max_memory: u64,
+    /// Does the program write messages?
+    pub debug: bool,
+}
+
+/// What went wrong between the agent and the kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum DataplaneError {
+    /// The kernel object could not be loaded.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    /// The answer table could not be written.
+    #[error("the answer table could not be written")]
+    Table(#[from] TableError<BackingError>),
+    /// A map could not be written.
+    #[error("map {map} could not be written; if the kernel is out of memory, lower --max-memory")]
+    Map {
+        /// Name of the map.
+        map: &'static str,
+        /// What the kernel said.
+        source: aya::maps::MapError,
+    },
+    /// The heartbeat could not be stamped.
+    #[error("the heartbeat could not be stamped; the kernel program passes everything on when it gets too old")]
+    Beat(#[source] aya::programs::ProgramError),
+}
+
+/// The kernel's side, loaded.
+pub struct Dataplane {
+    ebpf: Ebpf,
+    table: Table<MapBacking>,
+    settings_map: Array<MapData, Shared<Settings>>,
+    settings: Settings,
+    counts: PerCpuArray<MapData, [u64; COUNTERS]>,
+    hooks: Hooks,
+}
+
+impl Dataplane {
+    /// Loads programs and maps. Nothing is hooked, no name is answered and no beat is given yet.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn load(settings: &DataplaneSettings) -> Result<Self, DataplaneError> {
+        let mut ebpf = object::load(OBJECT, settings.debug)?;
+        let backing = MapBacking::new(take_map(&mut ebpf, "TABLE")?);
+        let mut random = rand::rng();
+        let key = Key { k0: random.random(), k1: random.random() };
+        let mut dataplane = Self {
+            table: Table::new(backing, key, settings.max_memory)?,
+            settings_map: take_map(&mut ebpf, "SETTINGS")?,
+            settings: shared(settings),
+            counts: take_map(&mut ebpf, "COUNTS")?,
+            hooks: Hooks::new(),
+            ebpf,
+        };
+        dataplane.write_settings()?;
+        Ok(dataplane)
+    }
+
+    /// Makes the kernel answer as `changes` say. `all` gives the whole desired state with them made;
+    /// `serial` is the Unix time of the change, for SOA records.
+    ///
+    /// # Errors
+    /// When the kernel refuses; see [`Table::apply`]. Names beyond the bound on memory are no error but
+    /// counted in the occupancy.
+    pub fn apply<'a, A>(&mut self, changes: &[Change], all: impl Fn() -> A, serial: u32) -> Result<(), DataplaneError>
+    where
+        A: Iterator<Item = (&'a Name, &'a Answer)>,
+    {
+        let changes = changes.iter().map(|change| match change {
+            Change::Upsert(name, answer) => (name.as_wire(), Some(record(answer))),
+            Change::Remove(name) => (name.as_wire(), None),
+        });
+        self.write(changes, all, serial)
+    }
+
+    /// Makes an empty table answer `all`.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn fill<'a, A>(&mut self, all: impl Fn() -> A, serial: u32) -> Result<(), DataplaneError>
+    where
+        A: Iterator<Item = (&'a Name, &'a Answer)>,
+    {
+        self.write(all().map(|(name, answer)| (name.as_wire(), Some(record(answer)))), &all, serial)
+    }
+
+    fn write<'c, 'a, A>(
+        &mut self,
+        changes: impl Iterator<Item = (&'c [u8], Option<Record<'c>>)>,
+        all: impl Fn() -> A,
+        serial: u32,
+    ) -> Result<(), DataplaneError>
+    where
+        A: Iterator<Item = (&'a Name, &'a Answer)>,
+    {
+        self.settings.serial = serial;
+        self.write_settings()?;
+        Ok(self.table.apply(changes, || all().map(|(name, answer)| (name.as_wire(), record(answer))))?)
+    }
+
+    /// Does what waits for a grace period, of some ten milliseconds; for quiet moments.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub fn settle(&mut self) -> Result<(), DataplaneError> {
+        if !self.table.is_settled() {
+            self.table.settle()?;
+        }
+        Ok(())
+    }
+
+    /// Hooks a link or lets go of it.
+    ///
+    /// # Errors
+    /// When the kernel refuses to hook it.
+    pub fn execute(&mut self, command: &Command) -> Result<(), HookError> {
+        match command {
+            Command::Attach { index, name } => {
+                let program = classifier(&mut self.ebpf, "beeline").map_err(HookError::Program)?;
+                self.hooks.attach(program, *index, name)
+            }
+            Command::Detach { index, .. } => {
+                self.hooks.detach(*index);
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives the sign of life without which the program soon passes everything on.
+    ///
+    /// # Errors
+    /// When the kernel refuses to run the program that stamps it.
+    pub fn beat(&mut self) -> Result<(), DataplaneError> {
+        let heartbeat = classifier(&mut self.ebpf, "heartbeat").map_err(DataplaneError::Beat)?;
+        let options = TestRunOptions { data_in: Some(&[0; 64]), repeat: 1, ..Default::default() };
+        heartbeat.test_run(options).map(|_| ()).map_err(DataplaneError::Beat)
+    }
+
+    /// What the program did so far.
+    ///
+    /// # Errors
+    /// When the counters cannot be read.
+    pub fn counts(&self) -> Result<Counts, DataplaneError> {
+        Counts::read(&self.counts).map_err(|source| DataplaneError::Map { map: "COUNTS", source })
+    }
+
+    /// What the answer table holds.
+    #[must_use]
+    pub fn occupancy(&self) -> Occupancy {
+        self.table.occupancy()
+    }
+
+    /// Number of hooked links.
+    #[must_use]
+    pub fn hooked(&self) -> usize {
+        self.hooks.len()
+    }
+
+    /// The loaded object: the program's log, and for tests its programs.
+    pub const fn ebpf(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+
+    /// Lets go of every link. The programs and maps go with `self`.
+    pub fn unhook_all(&mut self) {
+        self.hooks.detach_all();
+    }
+
+    fn write_settings(&mut self) -> Result<(), DataplaneError> {
+        self.settings_map
+            .set(0, Shared(self.settings), 0)
+            .map_err(|source| DataplaneError::Map { map: "SETTINGS", source })
+    }
+}
+
+/// The loaded program of that name.
+fn classifier<'e>(ebpf: &'e mut Ebpf, name: &str) -> Result<&'e mut SchedClassifier, aya::programs::ProgramError> {
+    let program = ebpf.program_mut(name).unwrap_or_else(|| panic!("the object has a program {name}: see ebpf/src/main.rs"));
+    program.try_into()
+}
+
+/// What the table keeps of an answer.
+fn record(answer: &Answer) -> Record<'_> {
+    match answer {
+        Answer::Addresses { v4, v6 } => Record::Addresses(v4, v6),
+        Answer::NxDomain => Record::NxDomain,
+    }
+}
+
+/// The settings as the program reads them.
+fn shared(settings: &DataplaneSettings) -> Settings {
+    let mut shared = Settings {
+        stale_after: object::jiffies(settings.stale_after),
+        ttl: settings.ttl,
+        zone_len: u32::try_from(settings.zone.as_wire().len()).unwrap_or(u32::MAX),
+        max_size: settings.max_size.into(),
+        ..Settings::default()
+    };
+    let v4 = settings.addresses.iter().filter_map(|a| if let IpAddr::V4(a) = a { Some(a) } else { None });
+    for (place, address) in shared.dns_v4.iter_mut().zip(v4) {
+        *place = word_of_v4(*address);
+    }
+    let v6 = settings.addresses.iter().filter_map(|a| if let IpAddr::V6(a) = a { Some(a) } else { None });
+    for (place, address) in shared.dns_v6.iter_mut().zip(v6) {
+        *place = words_of_v6(*address);
+    }
+    shared
+}

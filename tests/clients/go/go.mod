@@ -1,0 +1,3 @@
+module beeline/tests/clients/go
+
+go 1.26
