@@ -17,7 +17,7 @@ use beeline_tests::{
     cluster::{CLIENT, OUTSIDE},
     node::{CLUSTER_DNS, GATEWAY},
 };
-use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{CellAlignment, Table, TableComponent, presets::UTF8_HORIZONTAL_ONLY};
 
 use crate::acts::{Followed, Killed, NEW_PODS, Outside, Row, SERVICE, UNREADY};
 
@@ -86,7 +86,7 @@ impl Page {
     pub(crate) fn names(&mut self, rows: &[Row]) {
         headline("Name by name (below .svc.cluster.local; round trips p50, one query in flight)");
         let mut table = Table::new();
-        table.load_preset(UTF8_HORIZONTAL_ONLY);
+        table.load_preset(UTF8_HORIZONTAL_ONLY).remove_style(TableComponent::HorizontalLines);
         table.set_header(["name", "answered by", "addresses", "kernel", "CoreDNS", "ratio"]);
         for row in rows {
             let ratio = row.coredns.as_secs_f64() / row.beeline.as_secs_f64();
@@ -103,6 +103,13 @@ impl Page {
             column.set_cell_alignment(CellAlignment::Right);
         }
         println!("{table}");
+        if let Some((beeline, coredns)) = medians(rows) {
+            let ratio = coredns.as_secs_f64() / beeline.as_secs_f64();
+            let (beeline, coredns) = (span(beeline), span(coredns));
+            println!(
+                " The median name: kernel {BOLD}{beeline}{BOLD:#}, CoreDNS {coredns}: {BOLD}{ratio:.0} x{BOLD:#}"
+            );
+        }
         let kept = rows.iter().filter(|row| row.as_promised()).count();
         self.verdict(
             kept == rows.len() && !rows.is_empty(),
@@ -167,10 +174,6 @@ impl Page {
             (format!("ip netns exec {client} dig {}", OUTSIDE.1), "a query that goes on to CoreDNS"),
             (format!("$EDITOR {}", cluster.manifests().display()), "change manifests, and ask again"),
             (format!("tail -f {folder}/beeline.log"), "what beeline says"),
-            (
-                format!("nsenter --net={} bpftool net", cluster.node().namespace().handle().display()),
-                "its programs",
-            ),
             ("cargo xtask demo --remove".to_owned(), "take everything away"),
         ] {
             println!("   {BOLD}{command}{BOLD:#}\n       {FAINT}{what}{FAINT:#}");
@@ -228,10 +231,24 @@ fn answerer(answerers: &[Answerer]) -> String {
     }
 }
 
-/// IPv4 addresses with what they have in common written once; IPv6 ones are counted.
+/// The medians of the names' medians, in the kernel and from CoreDNS.
+fn medians(rows: &[Row]) -> Option<(Duration, Duration)> {
+    let median = |time: fn(&Row) -> Duration| {
+        let mut times: Vec<Duration> = rows.iter().map(time).collect();
+        times.sort_unstable();
+        times.get(times.len() / 2).copied()
+    };
+    median(|row| row.beeline).zip(median(|row| row.coredns))
+}
+
+/// IPv4 addresses with what they have in common written once; IPv6 ones beside them are counted.
 fn short(addresses: &[IpAddr]) -> String {
     let mut networks: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut v6 = 0;
+    if addresses.iter().all(IpAddr::is_ipv6) {
+        let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        return if texts.is_empty() { "none".to_owned() } else { texts.join(" ") };
+    }
     for address in addresses {
         match address {
             IpAddr::V4(address) => {
@@ -246,7 +263,7 @@ fn short(addresses: &[IpAddr]) -> String {
     if v6 > 0 {
         parts.push(format!("+ {v6} IPv6"));
     }
-    if parts.is_empty() { "none".to_owned() } else { parts.join(" ") }
+    parts.join(" ")
 }
 
 /// A time as a person reads it.
@@ -269,6 +286,7 @@ mod tests {
     fn addresses_of_one_network_are_written_short() {
         let addresses = ["10.244.0.10", "10.244.0.11", "fd00::10"].map(|address| address.parse().unwrap());
         assert_eq!(short(&addresses), "10.244.0.10 .11 + 1 IPv6");
+        assert_eq!(short(&addresses[2..]), "fd00::10");
         assert_eq!(short(&[]), "none");
     }
 
