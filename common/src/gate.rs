@@ -3,7 +3,8 @@
 //! Nearly all frames are not; they leave after a few compares of their first bytes. What is let in is
 //! looked at again, whole, behind the gate.
 
-use crate::frame::ETHERNET_LEN;
+use crate::abi::Settings;
+use crate::frame::{ETHERNET_LEN, Family};
 use crate::verdict::Pass;
 
 /// First bytes of an IPv4 frame, up to the UDP header's ports.
@@ -11,40 +12,44 @@ pub const HEAD_V4: usize = 38;
 /// First bytes of an IPv6 frame, up to the UDP header's ports.
 pub const HEAD_V6: usize = 58;
 
-/// What an Ethernet header's type says, in memory order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Carries {
-    /// IPv4
-    V4,
-    /// IPv6
-    V6,
-    /// A VLAN tag.
-    Vlan,
-    /// Something else.
-    Other,
+/// A frame as it came in.
+pub trait Packet {
+    /// Its first bytes, where it has so many.
+    fn head<const N: usize>(&self) -> Option<&[u8; N]>;
+    /// Was a VLAN tag taken off it on its way in?
+    fn has_vlan_tag(&self) -> bool;
 }
 
-/// Reads the type in an Ethernet header.
+/// Lets in what may be a query; `settings` are looked up only for packets to port 53.
+///
+/// # Errors
+/// The reason to pass the frame on.
 #[inline(always)]
-#[must_use]
-pub const fn carries(ethertype: [u8; 2]) -> Carries {
-    match u16::from_be_bytes(ethertype) {
-        0x0800 => Carries::V4,
-        0x86dd => Carries::V6,
-        0x8100 | 0x88a8 => Carries::Vlan,
-        _ => Carries::Other,
-    }
+pub fn enter<'s, P: Packet>(packet: &P, settings: impl Fn() -> Option<&'s Settings>) -> Result<Family, Pass> {
+    let head = packet.head::<ETHERNET_LEN>().ok_or(Pass::NotDns)?;
+    let family = match u16::from_be_bytes([head[12], head[13]]) {
+        0x0800 => {
+            let head = packet.head().ok_or(Pass::NotDns)?;
+            enter_v4(head, |address| settings().is_some_and(|s| s.is_dns_v4(address)))?;
+            Family::V4
+        }
+        0x86dd => {
+            let head = packet.head().ok_or(Pass::NotDns)?;
+            enter_v6(head, |address| settings().is_some_and(|s| s.is_dns_v6(address)))?;
+            Family::V6
+        }
+        0x8100 | 0x88a8 => return Err(Pass::Vlan),
+        _ => return Err(Pass::NotDns),
+    };
+    if packet.has_vlan_tag() { Err(Pass::Vlan) } else { Ok(family) }
 }
 
 const UDP: u8 = 17;
 const PORT: [u8; 2] = 53_u16.to_be_bytes();
 
-/// Lets in UDP over IPv4 to port 53 of an address that `is_dns` knows (memory order).
-///
-/// # Errors
-/// The reason to pass the frame on.
+/// UDP over IPv4 to port 53 of an address that `is_dns` knows (memory order).
 #[inline(always)]
-pub fn enter_v4(head: &[u8; HEAD_V4], is_dns: impl FnOnce(u32) -> bool) -> Result<(), Pass> {
+fn enter_v4(head: &[u8; HEAD_V4], is_dns: impl FnOnce(u32) -> bool) -> Result<(), Pass> {
     if head[ETHERNET_LEN + 9] != UDP {
         return Err(Pass::NotDns);
     }
@@ -66,13 +71,10 @@ pub fn enter_v4(head: &[u8; HEAD_V4], is_dns: impl FnOnce(u32) -> bool) -> Resul
     Ok(())
 }
 
-/// Lets in UDP over IPv6 without extension headers to port 53 of an address that `is_dns` knows
-/// (two words in memory order).
-///
-/// # Errors
-/// The reason to pass the frame on.
+/// UDP over IPv6 without extension headers to port 53 of an address that `is_dns` knows (two words in
+/// memory order).
 #[inline(always)]
-pub fn enter_v6(head: &[u8; HEAD_V6], is_dns: impl FnOnce([u64; 2]) -> bool) -> Result<(), Pass> {
+fn enter_v6(head: &[u8; HEAD_V6], is_dns: impl FnOnce([u64; 2]) -> bool) -> Result<(), Pass> {
     if head[ETHERNET_LEN + 6] != UDP || head[ETHERNET_LEN] >> 4 != 6 || [head[56], head[57]] != PORT {
         return Err(Pass::NotDns);
     }

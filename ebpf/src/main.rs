@@ -16,12 +16,12 @@ use aya_ebpf::helpers::bpf_jiffies64;
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::debug;
-use beeline_common::frame::Family;
-use beeline_common::gate::{Carries, carries, enter_v4, enter_v6};
+use beeline_common::gate::enter;
 use beeline_common::respond::respond;
 use beeline_common::verdict::{ANSWERED_BASE, Pass, Reply, Verdict};
 
 use crate::maps::{Store, count, heartbeat_slot, scratch, settings};
+use crate::packet::Incoming;
 
 /// The one place where a frame's fate becomes an action.
 #[classifier]
@@ -45,7 +45,7 @@ pub fn beeline(ctx: TcContext) -> i32 {
 /// Makes `ctx` the reply, or leaves it as it is.
 #[inline(always)]
 fn answer(ctx: &TcContext) -> Verdict {
-    let family = enter(ctx)?;
+    let family = enter(&Incoming(ctx), settings)?;
     // SAFETY: a helper without arguments.
     if unsafe { bpf_jiffies64() } > *heartbeat_slot().ok_or(Pass::Stale)? {
         return Err(Pass::Stale);
@@ -57,27 +57,6 @@ fn answer(ctx: &TcContext) -> Verdict {
     let Reply { frame_len, answered } = respond(scratch, family, asked_len.into(), settings, &store)?;
     packet::copy_out(ctx, family, &scratch.frame, asked_len, frame_len)?;
     Ok(Reply { frame_len, answered })
-}
-
-/// Most frames leave here.
-#[inline(always)]
-fn enter(ctx: &TcContext) -> Result<Family, Pass> {
-    let ethertype = packet::ethertype(ctx).ok_or(Pass::NotDns)?;
-    let family = match carries(ethertype) {
-        Carries::V4 => {
-            let head = packet::head(ctx).ok_or(Pass::NotDns)?;
-            enter_v4(head, |address| settings().is_some_and(|s| s.is_dns_v4(address)))?;
-            Family::V4
-        }
-        Carries::V6 => {
-            let head = packet::head(ctx).ok_or(Pass::NotDns)?;
-            enter_v6(head, |address| settings().is_some_and(|s| s.is_dns_v6(address)))?;
-            Family::V6
-        }
-        Carries::Vlan => return Err(Pass::Vlan),
-        Carries::Other => return Err(Pass::NotDns),
-    };
-    if packet::has_vlan_tag(ctx) { Err(Pass::Vlan) } else { Ok(family) }
 }
 
 /// Stamps until when answers may be given: now and the bound in the settings.

@@ -6,6 +6,7 @@ use aya_ebpf::helpers::{
 };
 use aya_ebpf::programs::TcContext;
 use beeline_common::frame::{Family, Frame, MAX_FRAME};
+use beeline_common::gate::Packet;
 use beeline_common::verdict::Pass;
 use beeline_common::verifier::opaque;
 
@@ -14,25 +15,22 @@ const PACKET_HOST: u32 = 0;
 /// Longest reply, bounded by a mask for the verifier.
 const MAX_REPLY: u64 = 2048;
 
-/// The Ethernet header's type, where the frame has one.
-#[inline(always)]
-pub fn ethertype(ctx: &TcContext) -> Option<[u8; 2]> {
-    head::<14>(ctx).map(|head| [head[12], head[13]])
-}
+/// The packet as it came in.
+pub struct Incoming<'a>(pub &'a TcContext);
 
-/// The frame's first bytes, where it has so many.
-#[inline(always)]
-pub fn head<const N: usize>(ctx: &TcContext) -> Option<&[u8; N]> {
-    let (data, end) = (ctx.data(), ctx.data_end());
-    // SAFETY: the bytes lie within the packet; nothing writes to it before `copy_out`.
-    if data + N > end { None } else { Some(unsafe { &*(data as *const [u8; N]) }) }
-}
+impl Packet for Incoming<'_> {
+    #[inline(always)]
+    fn head<const N: usize>(&self) -> Option<&[u8; N]> {
+        let (data, end) = (self.0.data(), self.0.data_end());
+        // SAFETY: the bytes lie within the packet; nothing writes to it before `copy_out`.
+        if data + N > end { None } else { Some(unsafe { &*(data as *const [u8; N]) }) }
+    }
 
-/// Was a VLAN tag taken off the frame on its way in?
-#[inline(always)]
-pub fn has_vlan_tag(ctx: &TcContext) -> bool {
-    // SAFETY: the context is valid while the program runs.
-    unsafe { (*ctx.skb.skb).vlan_present != 0 }
+    #[inline(always)]
+    fn has_vlan_tag(&self) -> bool {
+        // SAFETY: the context is valid while the program runs.
+        unsafe { (*self.0.skb.skb).vlan_present != 0 }
+    }
 }
 
 /// Copies the frame to its place in the buffer; gives its length.

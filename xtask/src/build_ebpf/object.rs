@@ -4,7 +4,7 @@
 //! with their length. Never here: a file, or the meaning of a program.
 
 use anyhow::{Context as _, bail};
-use object::build::elf::Builder;
+use object::build::elf::{Builder, SectionData};
 use object::read::elf::{ElfFile64, FileHeader};
 use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, SectionFlags, SymbolKind, elf};
 
@@ -34,6 +34,7 @@ pub(super) fn strip(object: &[u8]) -> anyhow::Result<Vec<u8>> {
         section.delete = name.starts_with(".debug_") || name.starts_with(".rel.debug_");
     }
     builder.delete_orphans();
+    name_sections(&mut builder);
     let mut stripped = Vec::new();
     builder.write(&mut stripped).context("the object cannot be written anew")?;
     let file = parse(&stripped)?;
@@ -45,6 +46,18 @@ pub(super) fn strip(object: &[u8]) -> anyhow::Result<Vec<u8>> {
         }
     }
     Ok(stripped)
+}
+
+/// LLVM keeps the names of sections and of symbols in one table; the writer wants the former apart.
+fn name_sections(builder: &mut Builder<'_>) {
+    if builder.sections.iter().any(|section| matches!(section.data, SectionData::SectionString)) {
+        return;
+    }
+    let section = builder.sections.add();
+    section.name = b".shstrtab".as_slice().into();
+    section.sh_type = elf::SHT_STRTAB;
+    section.sh_addralign = 1;
+    section.data = SectionData::SectionString;
 }
 
 /// Every function of the object, by section and place.
