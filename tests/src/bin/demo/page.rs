@@ -17,7 +17,7 @@ use beeline_tests::{
     cluster::{CLIENT, OUTSIDE},
     node::{CLUSTER_DNS, GATEWAY},
 };
-use comfy_table::{CellAlignment, Table, TableComponent, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{CellAlignment, Table, presets::UTF8_BORDERS_ONLY};
 
 use crate::acts::{Followed, Killed, NEW_PODS, Outside, Row, SERVICE, UNREADY};
 
@@ -86,7 +86,7 @@ impl Page {
     pub(crate) fn names(&mut self, rows: &[Row]) {
         headline("Name by name (below .svc.cluster.local; round trips p50, one query in flight)");
         let mut table = Table::new();
-        table.load_preset(UTF8_HORIZONTAL_ONLY).remove_style(TableComponent::HorizontalLines);
+        table.load_preset(UTF8_BORDERS_ONLY);
         table.set_header(["name", "answered by", "addresses", "kernel", "CoreDNS", "ratio"]);
         for row in rows {
             let ratio = row.coredns.as_secs_f64() / row.beeline.as_secs_f64();
