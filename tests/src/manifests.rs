@@ -59,7 +59,15 @@ pub fn edit(folder: &Path, kind: &str, name: &str, change: impl FnOnce(&mut Valu
 /// # Errors
 /// When it cannot be written.
 pub fn add(folder: &Path, file: &str, object: &Value) -> Result<()> {
-    replace(&folder.join(file), &serde_yaml_ng::to_string(object)?)
+    write(folder, file, &serde_yaml_ng::to_string(object)?)
+}
+
+/// Writes a file of manifests as they are.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write(folder: &Path, file: &str, text: &str) -> Result<()> {
+    replace(&folder.join(file), text)
 }
 
 /// Takes one object out of its file.

@@ -1,9 +1,6 @@
 //! The cluster changes while the agent runs.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use beeline_tests::{
     agent::{Answerer, ask_until, who_answers},
@@ -105,9 +102,8 @@ fn a_pod_of_one_family_has_no_data_in_the_other() {
 fn an_edit_that_breaks_a_file_leaves_its_last_good_names() {
     let mut cluster = answering();
     let wanted = v4(&expected(&cluster, SERVICE));
-    let broken = cluster.manifests().join("my-database.yaml");
-    assert!(broken.is_file(), "{} is to be broken and is not there", broken.display());
-    fs::write(&broken, "kind: Service\nmetadata: [\n").unwrap();
+    assert!(cluster.manifests().join("my-database.yaml").is_file(), "the file to be broken is not there");
+    manifests::write(cluster.manifests(), "my-database.yaml", "kind: Service\nmetadata: [\n").unwrap();
     let deadline = Instant::now() + Duration::from_secs(5);
     while !cluster.agent().unwrap().log().contains("my-database.yaml") {
         assert!(Instant::now() < deadline, "the log does not tell of the broken file");
@@ -120,7 +116,7 @@ fn an_answer_that_does_not_fit_is_left_to_coredns() {
     const ADDRESSES: usize = 40;
     let mut cluster = answering();
     let name = "crowd.default.svc.cluster.local";
-    fs::write(cluster.manifests().join("crowd.yaml"), crowd(ADDRESSES)).unwrap();
+    manifests::write(cluster.manifests(), "crowd.yaml", &crowd(ADDRESSES)).unwrap();
     cluster.update_coredns().unwrap();
     // 12 bytes of header, 37 of question and 40 times 16: more than 512, less than 1232.
     let wide = Ask::new(name, RecordType::A).unwrap().edns(1232);

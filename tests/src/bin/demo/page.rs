@@ -84,14 +84,17 @@ impl Page {
 
     /// The table of names.
     pub(crate) fn names(&mut self, rows: &[Row]) {
-        headline("Name by name (below .svc.cluster.local; round trips p50, one query in flight)");
+        let zone = [".default.svc.cluster.local", ".svc.cluster.local"];
+        let zone =
+            zone.into_iter().find(|zone| rows.iter().all(|row| row.name.ends_with(zone))).unwrap_or_default();
+        headline(&format!("Name by name (below {zone}; round trips p50, one query in flight)"));
         let mut table = Table::new();
         table.load_preset(UTF8_BORDERS_ONLY);
         table.set_header(["name", "answered by", "addresses", "kernel", "CoreDNS", "ratio"]);
         for row in rows {
             let ratio = row.coredns.as_secs_f64() / row.beeline.as_secs_f64();
             table.add_row([
-                row.name.trim_end_matches(".svc.cluster.local").to_owned(),
+                row.name.trim_end_matches(zone).to_owned(),
                 answerer(&row.answerers),
                 short(&row.addresses),
                 span(row.beeline),
