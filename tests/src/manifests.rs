@@ -173,7 +173,8 @@ fn replace(file: &Path, text: &str) -> Result<()> {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     ensure!(!name.is_empty(), "{} is no file name", file.display());
     let fresh = file.with_file_name(format!(".{name}.fresh"));
-    fs::write(&fresh, text)
+    fs::create_dir_all(file.parent().unwrap_or(file))
+        .and_then(|()| fs::write(&fresh, text))
         .and_then(|()| fs::rename(&fresh, file))
         .with_context(|| format!("{} cannot be replaced", file.display()))
 }

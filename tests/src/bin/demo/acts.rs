@@ -130,7 +130,7 @@ pub(crate) fn scale(cluster: &mut Cluster) -> Result<Followed> {
     let written = Instant::now();
     manifests::edit(&folder, "StatefulSet", "mysql", |set| set["spec"]["replicas"] = 5.into())?;
     for (pod, manifest) in &arriving {
-        manifests::add(&folder, &format!("{pod}.yaml"), manifest)?;
+        manifests::add(&folder, &format!("pods/{pod}.yaml"), manifest)?;
     }
     follow(cluster, before, written)
 }
