@@ -100,20 +100,11 @@ impl Index {
         }
     }
 
-    /// Makes the records of a touched Service anew.
     fn refresh(&mut self, namespace: &str, service: &str, changes: &mut Vec<Change>) {
         let Some(within) = self.namespaces.get_mut(namespace) else { return };
-        let Some(entry) = within.entries.get(service) else { return };
-        let records = within.records(&self.services, entry);
-        let entry = within.entries.get_mut(service).expect("looked up above");
-        entry.touched = false;
-        let old = std::mem::replace(&mut entry.records, records);
-        diff(old, &entry.records, changes);
-        if entry.service.is_none() && entry.slices.is_empty() {
-            within.entries.remove(service);
-            if within.is_empty() {
-                self.namespaces.remove(namespace);
-            }
+        within.refresh(&self.services, service, changes);
+        if within.is_empty() {
+            self.namespaces.remove(namespace);
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::endpoints::{ready_of_pod, ready_of_slices};
-use super::records::{Record, render};
-use super::{AddressType, EndpointSlice, Labels, Name, Pod, Service};
+use super::records::{Record, diff, render};
+use super::{AddressType, Change, EndpointSlice, Labels, Name, Pod, Service};
 
 /// Names of objects that share a label.
 type Names = HashSet<Box<str>>;
@@ -13,26 +13,29 @@ type Names = HashSet<Box<str>>;
 #[derive(Debug, Default)]
 pub(super) struct Namespace {
     /// By the name of the Service.
-    pub(super) entries: HashMap<Box<str>, Entry>,
+    pub(super) entries: HashMap<Box<str>, Box<Entry>>,
     /// Whose slice each one is.
     slices: HashMap<Box<str>, Box<str>>,
     pods: HashMap<Box<str>, Pod>,
     /// Pods by each of their labels.
     labelled: HashMap<Box<str>, Names>,
-    /// Headless Services by the first pair of their selector: whoever satisfies it has that label.
+    /// Services whose endpoints are worked out from Pods, by the first pair of their selector: whoever satisfies
+    /// it has that label.
     selecting: HashMap<Box<str>, Names>,
 }
 
 /// A Service, or the slices of one that is not there yet.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
-    pub(super) service: Option<Service>,
+    service: Option<Service>,
     /// Sorted by name.
-    pub(super) slices: Vec<EndpointSlice>,
+    slices: Vec<EndpointSlice>,
     /// Sorted by name.
     pub(super) records: Box<[Record]>,
     /// Waits for its records to be made anew.
-    pub(super) touched: bool,
+    touched: bool,
+    /// The pair under which it stands in `selecting`.
+    listed: Option<Box<str>>,
 }
 
 impl Namespace {
@@ -46,26 +49,15 @@ impl Namespace {
             return;
         }
         let name = service.name.clone();
-        let old = entry.service.take();
-        let (old, new) = (old.as_ref().and_then(selector_key), selector_key(&service));
-        if old != new {
-            if let Some(pair) = old {
-                unlist(&mut self.selecting, pair, &name);
-            }
-            if let Some(pair) = new {
-                list(&mut self.selecting, pair, &name);
-            }
-        }
         entry.service = Some(service);
         self.touch(&name, touch);
     }
 
     pub(super) fn delete_service(&mut self, name: &str, touch: &mut impl FnMut(Box<str>)) {
-        let Some(service) = self.entries.get_mut(name).and_then(|entry| entry.service.take()) else { return };
-        if let Some(pair) = selector_key(&service) {
-            unlist(&mut self.selecting, pair, name);
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        if entry.service.take().is_some() {
+            entry.touch(name, touch);
         }
-        self.touch(name, touch);
     }
 
     pub(super) fn apply_slice(&mut self, slice: EndpointSlice, touch: &mut impl FnMut(Box<str>)) {
@@ -79,6 +71,10 @@ impl Namespace {
             Ok(at) => entry.slices[at] = slice,
             Err(at) => {
                 self.slices.insert(slice.name.clone(), service.clone());
+                if entry.slices.is_empty() {
+                    // Nearly all Services have one slice; room for four each would be most of their memory.
+                    entry.slices.reserve_exact(1);
+                }
                 entry.slices.insert(at, slice);
             }
         }
@@ -119,8 +115,8 @@ impl Namespace {
         for pair in labels.iter() {
             for name in self.selecting.get(pair).into_iter().flatten() {
                 let Some(entry) = self.entries.get_mut(name) else { continue };
-                let selected = |service: &Service| labels.satisfy(&service.selector);
-                if entry.slices.is_empty() && entry.service.as_ref().is_some_and(selected) {
+                // One that has changed since it was listed is touched already.
+                if entry.service.as_ref().is_some_and(|service| labels.satisfy(&service.selector)) {
                     entry.touch(name, touch);
                 }
             }
@@ -133,8 +129,31 @@ impl Namespace {
         }
     }
 
-    /// The records of a Service as its objects stand now.
-    pub(super) fn records(&self, services: &Name, entry: &Entry) -> Box<[Record]> {
+    /// Makes the records of a Service anew, as its objects stand now, and adds what changed.
+    pub(super) fn refresh(&mut self, services: &Name, name: &str, changes: &mut Vec<Change>) {
+        let Some(entry) = self.entries.get(name) else { return };
+        let records = self.records(services, entry);
+        let entry = self.entries.get_mut(name).expect("looked up above");
+        entry.touched = false;
+        let old = std::mem::replace(&mut entry.records, records);
+        diff(old, &entry.records, changes);
+
+        let pair = entry.awaited_pair();
+        if entry.listed.as_deref() != pair {
+            let pair = pair.map(Box::from);
+            if let Some(pair) = &pair {
+                list(&mut self.selecting, pair, name);
+            }
+            if let Some(pair) = std::mem::replace(&mut entry.listed, pair) {
+                unlist(&mut self.selecting, &pair, name);
+            }
+        }
+        if entry.service.is_none() && entry.slices.is_empty() {
+            self.entries.remove(name);
+        }
+    }
+
+    fn records(&self, services: &Name, entry: &Entry) -> Box<[Record]> {
         let Some(service) = entry.service.as_ref().filter(|service| service.headless) else {
             return Box::new([]);
         };
@@ -169,11 +188,12 @@ impl Entry {
             touch(name.into());
         }
     }
-}
 
-/// The pair under which a Service is found from a Pod's labels; none where no Pod matters to it.
-fn selector_key(service: &Service) -> Option<&str> {
-    service.selector.iter().next().filter(|_| service.headless)
+    /// The pair of labels under which a Pod finds this Service; none where no Pod matters to it.
+    fn awaited_pair(&self) -> Option<&str> {
+        let service = self.service.as_ref().filter(|service| service.headless && self.slices.is_empty())?;
+        service.selector.iter().next()
+    }
 }
 
 fn list(names: &mut HashMap<Box<str>, Names>, pair: &str, name: &str) {
