@@ -28,15 +28,12 @@ pub(crate) struct Step {
     command: Command,
     shown: Option<Box<Shown>>,
     data: bool,
-    good_exit: i32,
     limit: Option<Duration>,
 }
 
 /// What a command left behind when it ended by itself.
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
-    /// Whether the status is the one that means success.
-    pub(crate) good: bool,
     /// Standard output, line by line.
     pub(crate) stdout: Vec<String>,
     /// The end of both streams in the order of arrival.
@@ -58,7 +55,7 @@ enum Line {
 impl Step {
     /// A command whose output is kept back unless it fails.
     pub(crate) fn new(headline: impl Into<String>, command: Command) -> Self {
-        Self { headline: headline.into(), command, shown: None, data: false, good_exit: 0, limit: None }
+        Self { headline: headline.into(), command, shown: None, data: false, limit: None }
     }
 
     /// Passes the output on as it comes.
@@ -78,12 +75,6 @@ impl Step {
         self
     }
 
-    /// The exit code that means success, for the rare command where it is not 0.
-    pub(crate) fn good_exit(mut self, code: i32) -> Self {
-        self.good_exit = code;
-        self
-    }
-
     /// Kills the command after this time.
     pub(crate) fn limit(mut self, limit: Duration) -> Self {
         self.limit = Some(limit);
@@ -95,7 +86,7 @@ impl Step {
         let shown = self.shown.is_some();
         let described = describe(&self.command);
         let ended = self.outcome()?;
-        if !ended.good {
+        if !ended.status.success() {
             bail!("{}", failure(&described, &ended, shown));
         }
         Ok(ended)
@@ -120,7 +111,7 @@ impl Step {
             let _ = child.kill();
             let _ = child.wait();
         }
-        watcher.close(ended.as_ref().is_ok_and(|ended| ended.good), started.elapsed());
+        watcher.close(ended.as_ref().is_ok_and(|ended| ended.status.success()), started.elapsed());
         ended
     }
 
@@ -157,7 +148,7 @@ impl Step {
                 Err(RecvTimeoutError::Timeout) => watcher.tick(),
                 Err(RecvTimeoutError::Disconnected) => {
                     let status = child.wait().context("cannot wait for the command")?;
-                    return Ok(self.ended(status, stdout, tail));
+                    return Ok(Ended { status, stdout, tail });
                 }
             }
             if gone.is_none() {
@@ -169,7 +160,7 @@ impl Step {
             if let Some((status, at)) = gone
                 && at.elapsed() > DRAIN
             {
-                return Ok(self.ended(status, stdout, tail));
+                return Ok(Ended { status, stdout, tail });
             }
             if let Some(limit) = self.limit
                 && started.elapsed() > limit
@@ -182,10 +173,6 @@ impl Step {
                 );
             }
         }
-    }
-
-    fn ended(&self, status: ExitStatus, stdout: Vec<String>, tail: VecDeque<String>) -> Ended {
-        Ended { status, good: status.code() == Some(self.good_exit), stdout, tail }
     }
 }
 
@@ -201,7 +188,7 @@ struct Watcher<'a> {
 impl<'a> Watcher<'a> {
     fn new(headline: &'a str, shown: Option<&'a Shown>, started: Instant) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        if shown.is_some() || !terminal {
+        if shown.is_some() {
             eprintln!("  {headline} …");
         }
         Self { headline, shown, terminal, started, last: started }

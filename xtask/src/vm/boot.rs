@@ -14,13 +14,11 @@ use crate::vm::console::{Console, MARK};
 use crate::vm::initrd;
 use crate::vm::kernel::{Image, Series};
 
-/// `cx16` off: under emulation 6.12 now and then panics after `cmpxchg16b`.
-const MACHINE: &str = "-accel tcg,thread=multi -M q35 -cpu max,-cx16 -smp 2 -m 1024 -nodefaults -no-user-config \
-    -display none -serial stdio -no-reboot -device isa-debug-exit,iobase=0xf4,iosize=0x04";
+/// One processor, and `cx16` off: under emulation a second one races with a kernel that patches its own code (7.2), and 6.12
+/// now and then panics after `cmpxchg16b`. Two machines at once use two cores as well.
+const MACHINE: &str = "-accel tcg -M q35 -cpu max,-cx16 -smp 1 -m 1024 -nodefaults -no-user-config -display none \
+    -serial stdio -no-reboot";
 const KERNEL_LINE: &str = "console=ttyS0 quiet panic=-1 nokaslr mitigations=off random.trust_cpu=on";
-
-/// qemu's debug-exit device makes 2 x code + 1 of the code that `/init` writes.
-const GOOD_EXIT: i32 = 1;
 
 /// Boots, and reads the console to its end.
 pub(super) fn boot(
@@ -44,7 +42,6 @@ pub(super) fn boot(
         .args(["-append", KERNEL_LINE]);
     let ended = Step::new(format!("machine with {}", image.release), machine)
         .shown_where(move |line| is_progress(line).then(|| format!("[{series}] {line}")))
-        .good_exit(GOOD_EXIT)
         .limit(limit)
         .outcome()?;
     let log = folder.join("console.log");

@@ -61,6 +61,11 @@ impl Console {
             (Some(0), _) => {}
             (Some(code), _) => faults.push(format!("the test binary ended with exit code {code}")),
         }
+        for (program, _) in self.walked.iter().filter(|(_, count)| *count == 0) {
+            faults.push(format!(
+                "how far the verifier walked {program} is not told: before Linux 5.16 only its log has the count"
+            ));
+        }
         for (program, count) in self.walked.iter().filter(|(_, count)| *count > walk_limit) {
             faults.push(format!(
                 "the verifier walked {count} instructions of {program}, more than {walk_limit}"
@@ -104,6 +109,12 @@ mod tests {
             console.faults(250_000),
             ["the verifier walked 250001 instructions of beeline, more than 250000"]
         );
+    }
+
+    #[test]
+    fn count_of_nothing_is_no_count() {
+        let console = read(&["verifier: beeline walked 0 instructions", PASSED, "beeline-vm: exit 0"]);
+        assert!(console.faults(250_000)[0].contains("is not told"));
     }
 
     #[test]
