@@ -152,6 +152,14 @@ pub fn opened<'r>(asked: &[u8], reply: &'r [u8]) -> Result<&'r [u8]> {
     Ok(answer.udp.payload())
 }
 
+/// The DNS message in a frame.
+///
+/// # Errors
+/// Where the frame holds no whole UDP packet.
+pub fn message_of(frame: &[u8]) -> Result<&[u8]> {
+    Ok(Datagram::of(frame)?.udp.payload())
+}
+
 /// A UDP packet in a frame.
 struct Datagram<'a> {
     from: IpAddr,
@@ -168,7 +176,9 @@ impl<'a> Datagram<'a> {
             Some(NetSlice::Ipv4(ip)) => {
                 let header = ip.header().to_header();
                 ensure!(header.options.is_empty() && !header.is_fragmenting_payload(), "options, or a fragment");
-                ensure!(header.header_checksum == header.calc_header_checksum(), "IPv4 checksum");
+                // Over the bytes: etherparse's header does not keep the reserved bit.
+                let sum = Sum16BitWords::new().add_slice(ip.header().slice()).ones_complement();
+                ensure!(sum == 0, "IPv4 checksum");
                 (header.source.into(), header.destination.into(), header.total_len)
             }
             Some(NetSlice::Ipv6(ip)) => {

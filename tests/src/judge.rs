@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result, ensure};
-use beeline::zone::Answer;
+use beeline::zone::{Answer, Name as ZoneName};
 use beeline_common::verdict::{Answered, Pass};
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
@@ -95,6 +95,16 @@ impl Terms {
         ensure!(times == (self.serial, 7200, 1800, 86_400, self.ttl), "SOA: {times:?}");
         Ok(())
     }
+}
+
+/// The name that a query asks about, as the zone spells it.
+///
+/// # Errors
+/// Where hickory reads no query, or the name is none that the zone could have.
+pub fn asked_name(asked: &[u8]) -> Result<ZoneName> {
+    let name = Asked::read(asked)?.name;
+    let labels = name.iter().map(std::str::from_utf8).collect::<Result<Vec<_>, _>>()?;
+    Ok(ZoneName::from_labels(labels)?)
 }
 
 /// What a query asks, as hickory reads it.

@@ -88,7 +88,7 @@ impl Kernel {
         Ok(self.dataplane.beat()?)
     }
 
-    /// The fate of one frame, of at least an Ethernet header: the kernel runs no shorter one.
+    /// The fate of one frame that has at least its IP header: newer kernels run no shorter one.
     ///
     /// # Errors
     /// When the program did not do exactly one thing, or a passed frame came out changed.
