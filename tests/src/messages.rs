@@ -17,7 +17,9 @@ const OPT: u16 = 41;
 /// Where `name` is none.
 #[must_use]
 pub fn query(name: &str, kind: RecordType) -> Vec<u8> {
-    let mut name = Name::from_ascii(name).unwrap_or_else(|error| panic!("{name} is no DNS name: {error}"));
+    // By labels: from text, hickory takes none that begins with a hyphen.
+    let labels = name.split('.').filter(|label| !label.is_empty()).map(str::as_bytes);
+    let mut name = Name::from_labels(labels).unwrap_or_else(|error| panic!("{name} is no DNS name: {error}"));
     name.set_fqdn(true);
     let mut message = Message::query();
     message.metadata.id = 0x1d5a;

@@ -138,6 +138,7 @@ fn spoil_message(random: &mut StdRng, message: &mut Vec<u8>) {
         _ => {
             let piece: Vec<u8> = message[at..].to_vec();
             message.splice(at..at, (0..random.random_range(1..12)).flat_map(|_| piece.clone()));
+            message.truncate(1500);
         }
     }
 }
