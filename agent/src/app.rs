@@ -10,7 +10,6 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aya_log::EbpfLogger;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
@@ -31,6 +30,8 @@ const QUEUE: usize = 64;
 const BEATS: u32 = 5;
 /// How long nothing must have changed before a grace period is waited for.
 const QUIET: Duration = Duration::from_millis(200);
+/// How often the program's messages are read, when they are on: their ring holds some thousand.
+const LOOK_FOR_MESSAGES: Duration = Duration::from_millis(10);
 
 /// Why the agent ended before it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -128,8 +129,8 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
     };
     node.report();
     node.dataplane.unhook_all();
-    for task in [logger].into_iter().flatten() {
-        task.abort();
+    if let Some(logger) = logger {
+        logger.abort();
     }
     ended
 }
@@ -225,14 +226,14 @@ fn dataplane_settings(settings: &Settings, zone: &Name) -> DataplaneSettings {
 
 /// Passes the program's messages on to the log. Without them the agent runs as well.
 fn log_of_the_program(dataplane: &mut Dataplane) -> Option<JoinHandle<()>> {
-    let logger = EbpfLogger::init(dataplane.ebpf())
+    let mut logger = EbpfLogger::init(dataplane.ebpf())
         .map_err(|error| warn!(error = &error as &dyn std::error::Error, "the program's messages cannot be read"))
         .ok()?;
-    let mut logger = AsyncFd::new(logger).ok()?;
+    let mut look = interval(LOOK_FOR_MESSAGES);
     Some(tokio::spawn(async move {
-        while let Ok(mut ready) = logger.readable_mut().await {
-            ready.get_inner_mut().flush();
-            ready.clear_ready();
+        loop {
+            look.tick().await;
+            logger.flush();
         }
     }))
 }

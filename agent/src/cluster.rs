@@ -9,6 +9,8 @@
 //! read.
 
 mod convert;
+#[cfg(test)]
+mod examples;
 mod files;
 mod manifest;
 

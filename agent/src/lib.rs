@@ -1,6 +1,6 @@
 //! The node agent: watches the cluster's state and the node's links, and keeps the kernel's answers true.
 
-// pub mod app;
+pub mod app;
 pub mod cluster;
 pub mod config;
 pub mod dataplane;

@@ -12,6 +12,10 @@
 mod growth;
 mod heap;
 mod memory;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod orders;
 mod slots;
 
 pub use growth::{Occupancy, Shape, Table, TableError};

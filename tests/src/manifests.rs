@@ -59,7 +59,15 @@ pub fn edit(folder: &Path, kind: &str, name: &str, change: impl FnOnce(&mut Valu
 /// # Errors
 /// When it cannot be written.
 pub fn add(folder: &Path, file: &str, object: &Value) -> Result<()> {
-    replace(&folder.join(file), &serde_yaml_ng::to_string(object)?)
+    write(folder, file, &serde_yaml_ng::to_string(object)?)
+}
+
+/// Writes a file of manifests as they are.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write(folder: &Path, file: &str, text: &str) -> Result<()> {
+    replace(&folder.join(file), text)
 }
 
 /// Takes one object out of its file.
@@ -165,7 +173,8 @@ fn replace(file: &Path, text: &str) -> Result<()> {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     ensure!(!name.is_empty(), "{} is no file name", file.display());
     let fresh = file.with_file_name(format!(".{name}.fresh"));
-    fs::write(&fresh, text)
+    fs::create_dir_all(file.parent().unwrap_or(file))
+        .and_then(|()| fs::write(&fresh, text))
         .and_then(|()| fs::rename(&fresh, file))
         .with_context(|| format!("{} cannot be replaced", file.display()))
 }

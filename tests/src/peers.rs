@@ -76,16 +76,25 @@ pub fn beeline() -> Result<PathBuf> {
     let remedy = format!("run `cargo build{release} -p beeline`");
     let binary = folder.join("beeline");
     let Some(built) = modified(&binary) else { bail!("{} is not there: {remedy}", binary.display()) };
-    for sources in ["agent/src", "common/src"] {
-        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(sources);
+    // Cargo lists there what the binary was made from; a newer file means that cargo would make it anew.
+    let list = fs::read_to_string(binary.with_extension("d")).unwrap_or_default();
+    for source in sources_in(&list) {
         ensure!(
-            modified(&sources).is_none_or(|changed| changed <= built),
+            modified(&source).is_none_or(|changed| changed <= built),
             "{} is older than {}: {remedy}",
             binary.display(),
-            sources.display()
+            source.display()
         );
     }
     Ok(binary)
+}
+
+/// The files on the right of a list of dependencies as `make` reads it, where a space in a path is escaped.
+fn sources_in(list: &str) -> Vec<PathBuf> {
+    let sources =
+        list.lines().next().and_then(|line| line.split_once(": ")).map_or("", |(_, sources)| sources);
+    let words = sources.replace("\\ ", "\0");
+    words.split_whitespace().map(|word| PathBuf::from(word.replace('\0', " "))).collect()
 }
 
 fn existing(path: PathBuf, variable: &str) -> Result<PathBuf> {
@@ -131,4 +140,16 @@ fn modified(path: &Path) -> Option<SystemTime> {
         return fs::metadata(path).and_then(|file| file.modified()).ok();
     }
     fs::read_dir(path).ok()?.flatten().filter_map(|entry| modified(&entry.path())).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sources_of_a_binary_are_read_from_its_list() {
+        let list = "/target/debug/beeline: /agent/src/app.rs /a\\ b/main.rs\n";
+        assert_eq!(sources_in(list), [Path::new("/agent/src/app.rs"), Path::new("/a b/main.rs")]);
+        assert_eq!(sources_in(""), Vec::<PathBuf>::new());
+    }
 }

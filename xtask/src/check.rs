@@ -95,13 +95,19 @@ fn deny(workspace: &Workspace, report: &mut Report) -> anyhow::Result<()> {
         return Ok(());
     }
     report.gate("deny", workspace.cargo(["deny", "check", "bans", "licenses", "sources"]))?;
-    // The database of advisories is a git repository elsewhere: out of reach is not the same as out of order.
-    let fetched =
-        Step::new("fetch advisories", workspace.cargo(["deny", "fetch", "db"])).limit(FETCH_LIMIT).run();
-    if let Err(error) = fetched {
-        let first = error.to_string().lines().next().unwrap_or_default().to_owned();
-        report.left_out.push(format!("advisories: their database cannot be fetched ({first})"));
+    if let Some(reason) = no_advisories(workspace) {
+        report.left_out.push(format!("advisories: their database cannot be fetched: {reason}"));
         return Ok(());
     }
     report.gate("advisories", workspace.cargo(["deny", "check", "--disable-fetch", "advisories"]))
+}
+
+/// Why the database of advisories is out of reach, which is not the same as out of order: it is a git repository elsewhere.
+fn no_advisories(workspace: &Workspace) -> Option<String> {
+    let fetch = workspace.cargo(["deny", "fetch", "db"]);
+    match Step::new("fetch advisories", fetch).limit(FETCH_LIMIT).outcome() {
+        Ok(ended) if ended.status.success() => None,
+        Ok(ended) => Some(ended.last_words().trim_end().lines().last().unwrap_or_default().trim().to_owned()),
+        Err(error) => Some(format!("{error:#}")),
+    }
 }

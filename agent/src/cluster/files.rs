@@ -39,6 +39,10 @@ use crate::zone::{Event, Object};
 /// that leads elsewhere now, it gives no sign of what is in its place.
 const LOOK: Duration = Duration::from_millis(250);
 
+/// How long a file that held objects must have been empty to be believed. Whoever writes a file anew empties it first,
+/// and on a busy disk the rest takes its time.
+const EMPTY: Duration = Duration::from_secs(1);
+
 /// Manifests in a folder.
 #[derive(Debug)]
 pub struct Files {
@@ -197,7 +201,7 @@ impl Reader {
     /// Sends what is different now. False where nobody receives any more.
     fn flush(&mut self, updates: &mpsc::Sender<Update>) -> bool {
         let (events, duplicates) = self.catalog.settle();
-        duplicates.iter().for_each(warn);
+        duplicates.iter().for_each(|problem| warn(problem, "duplicate object left out"));
         events.is_empty() || updates.blocking_send(Update::Events(events)).is_ok()
     }
 
@@ -223,6 +227,10 @@ impl Reader {
             let name = path.file_name().unwrap_or_default().as_encoded_bytes();
             // A stage of a folder says nothing of what is in it.
             let folder = *path == self.root || self.watched.contains_key(path) || path.is_dir();
+            if stage == Stage::Gone && self.watched.remove(path).is_some() {
+                // The next folder of this name may get the very same identity, but not the watch.
+                let _ = self.watcher.unwatch(path);
+            }
             if name.starts_with(b"..") || (folder && (*path == self.root || !walk::is_hidden(path))) {
                 self.pending.note_everything(now);
             } else if walk::is_manifest(path) {
@@ -262,7 +270,7 @@ impl Reader {
                 Err(source) => failed = Some(SourceError::Watch { path: folder.into(), source }),
             }
         });
-        tree.problems.iter().for_each(warn);
+        tree.problems.iter().for_each(|problem| warn(problem, "folder not read: what was known of it stays"));
         for file in self.catalog.files() {
             let unread = tree.unread.iter().any(|folder| file.starts_with(folder));
             if !tree.files.contains(&*file) && !unread && !self.pending.waits(&file) {
@@ -286,11 +294,8 @@ impl Reader {
                 return self.refuse(file, &[problem]);
             }
         };
-        // Whoever writes a file anew empties it first: an empty one is believed when it stays so.
-        if text.is_empty()
-            && self.catalog.holds(file)
-            && walk::age(file).is_some_and(|age| age < Stage::Unsettled.quiet())
-        {
+        let fresh = || walk::age(file).is_some_and(|age| age < EMPTY);
+        if text.is_empty() && self.catalog.holds(file) && fresh() {
             return self.pending.note(file, Stage::Unsettled, Instant::now());
         }
         let hash = self.hasher.hash_one(&text);
@@ -308,7 +313,7 @@ impl Reader {
     }
 
     fn refuse(&mut self, file: &Path, problems: &[Problem]) {
-        problems.iter().for_each(warn);
+        problems.iter().for_each(|problem| warn(problem, "manifest refused: its last good objects stay"));
         self.catalog.refuse(file);
     }
 
@@ -318,9 +323,9 @@ impl Reader {
     }
 }
 
-fn warn(problem: &Problem) {
+fn warn(problem: &Problem, what: &str) {
     let Problem { file, document, line, reason } = problem;
-    tracing::warn!(file = %file.display(), document, line, reason, "not taken; what was last good of it stays");
+    tracing::warn!(file = %file.display(), document, line, reason, "{what}");
 }
 
 fn identity_of(folder: &Path) -> Option<Identity> {

@@ -20,7 +20,7 @@ const LEAST: u64 = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     pub(super) lines: u32,
-    heap_pages: u32,
+    pub(super) heap_pages: u32,
 }
 
 impl Shape {

@@ -1,13 +1,11 @@
 //! The cluster changes while the agent runs.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use beeline_tests::{
     agent::{Answerer, ask_until, who_answers},
     ask::Ask,
+    clients::dig_addresses,
     manifests,
     node::CLUSTER_DNS,
 };
@@ -104,12 +102,54 @@ fn a_pod_of_one_family_has_no_data_in_the_other() {
 fn an_edit_that_breaks_a_file_leaves_its_last_good_names() {
     let mut cluster = answering();
     let wanted = v4(&expected(&cluster, SERVICE));
-    let broken = cluster.manifests().join("my-database.yaml");
-    assert!(broken.is_file(), "{} is to be broken and is not there", broken.display());
-    fs::write(&broken, "kind: Service\nmetadata: [\n").unwrap();
+    assert!(cluster.manifests().join("my-database.yaml").is_file(), "the file to be broken is not there");
+    manifests::write(cluster.manifests(), "my-database.yaml", "kind: Service\nmetadata: [\n").unwrap();
     let deadline = Instant::now() + Duration::from_secs(5);
     while !cluster.agent().unwrap().log().contains("my-database.yaml") {
         assert!(Instant::now() < deadline, "the log does not tell of the broken file");
     }
     assert_eq!(assert_answers(&cluster, SERVICE, Answerer::Kernel), wanted);
+}
+
+#[test]
+fn an_answer_that_does_not_fit_is_left_to_coredns() {
+    const ADDRESSES: usize = 40;
+    let mut cluster = answering();
+    let name = "crowd.default.svc.cluster.local";
+    manifests::write(cluster.manifests(), "crowd.yaml", &crowd(ADDRESSES)).unwrap();
+    cluster.update_coredns().unwrap();
+    // 12 bytes of header, 37 of question and 40 times 16: more than 512, less than 1232.
+    let wide = Ask::new(name, RecordType::A).unwrap().edns(1232);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let (reply, who) = cluster.ask(&wide).unwrap();
+        if who == Answerer::Kernel {
+            assert_eq!(reply.addresses(), v4(&expected(&cluster, name)));
+            break;
+        }
+        assert!(Instant::now() < deadline, "the kernel does not answer {name}");
+    }
+    let (reply, who) = cluster.ask(&a(name)).unwrap();
+    assert_eq!((who, reply.message.metadata.truncation), (Answerer::CoreDns, true));
+    let all = dig_addresses(cluster.client(), &["+noedns", name, "A"]).unwrap();
+    assert_eq!(all.len(), ADDRESSES, "dig asks again over TCP");
+}
+
+/// A headless Service and its slice of that many ready endpoints.
+fn crowd(addresses: usize) -> String {
+    let mut text = "apiVersion: v1\n\
+        kind: Service\n\
+        metadata: {name: crowd}\n\
+        spec: {clusterIP: None, ports: [{port: 80}]}\n\
+        ---\n\
+        apiVersion: discovery.k8s.io/v1\n\
+        kind: EndpointSlice\n\
+        metadata: {name: crowd-1, labels: {kubernetes.io/service-name: crowd}}\n\
+        addressType: IPv4\n\
+        endpoints:\n"
+        .to_owned();
+    for host in 1..=addresses {
+        text += &format!("- {{addresses: [10.244.1.{host}], conditions: {{ready: true}}}}\n");
+    }
+    text
 }

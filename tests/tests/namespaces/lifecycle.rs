@@ -2,12 +2,12 @@
 
 use std::{
     collections::BTreeSet,
-    process::Command,
+    fs,
     time::{Duration, Instant},
 };
 
+use aya::programs::{SchedClassifier, TcAttachType, loaded_programs};
 use beeline_tests::{Cluster, agent::Answerer, child};
-use serde_json::Value;
 
 use super::{SERVICE, a, answering, assert_answers, expected, v4};
 
@@ -27,10 +27,9 @@ fn after_sigterm_nothing_is_left_in_the_kernel() {
     let status = cluster.agent().unwrap().terminate().unwrap();
     assert!(status.success(), "{status}");
     assert_eq!(programs(&cluster), []);
-    for (_, program) in running {
-        let shown = child::output(Command::new("bpftool").args(["prog", "show", "id", &program.to_string()]));
-        assert!(!shown.unwrap().status.success(), "program {program} is still loaded");
-    }
+    let running: BTreeSet<u32> = running.into_iter().map(|(_, program)| program).collect();
+    let loaded = loaded_programs().map(|program| program.unwrap().id()).collect();
+    assert!(running.is_disjoint(&loaded), "of the programs {running:?} some are still loaded");
     assert_eq!(assert_answers(&cluster, SERVICE, Answerer::CoreDns), v4(&expected(&cluster, SERVICE)));
 }
 
@@ -67,28 +66,30 @@ fn filters_of_others_stay_where_they_were() {
     let device = cluster.client().host_device.clone();
     let node = cluster.node().namespace().clone();
     let tc = |arguments: &str| {
-        let arguments =
-            arguments.split_whitespace().map(|word| if word == "DEVICE" { &device } else { word });
+        let arguments = arguments
+            .split_whitespace()
+            .map(|word| if word == "DEVICE" { device.clone() } else { word.replace('_', " ") });
         child::run(node.command("tc").args(arguments)).unwrap()
     };
     tc("qdisc add dev DEVICE clsact");
-    tc("filter add dev DEVICE ingress protocol all pref 7 matchall action ok");
+    // Classic BPF that matches everything; without an action the packet goes on.
+    tc("filter add dev DEVICE ingress protocol all pref 7 bpf bytecode 1,6_0_0_4294967295");
     assert_eq!(assert_answers(&cluster, SERVICE, Answerer::Kernel), v4(&expected(&cluster, SERVICE)));
     assert!(cluster.agent().unwrap().terminate().unwrap().success());
-    assert!(tc("filter show dev DEVICE ingress").contains("matchall"));
+    assert!(tc("filter show dev DEVICE ingress").contains("pref 7 bpf"));
 }
 
-/// The tc programs in the node's namespace: the device and the program's id.
-fn programs(cluster: &Cluster) -> Vec<(String, u64)> {
-    let listed =
-        child::run(cluster.node().namespace().command("bpftool").args(["-j", "net", "show"])).unwrap();
-    let listed: Value = serde_json::from_str(&listed).unwrap();
-    let sections = listed.as_array().unwrap().iter();
-    let programs = sections.flat_map(|section| section["tc"].as_array().into_iter().flatten());
-    programs
-        .map(|program| {
-            let id = program["prog_id"].as_u64().or_else(|| program["id"].as_u64()).unwrap();
-            (program["devname"].as_str().unwrap().to_owned(), id)
-        })
-        .collect()
+/// The programs at the TCX hooks of the node's devices: the device and the program's id.
+fn programs(cluster: &Cluster) -> Vec<(String, u32)> {
+    cluster.node().namespace().enter(|| {
+        // This folder shows the devices of the namespace that reads it; /sys/class/net those of the one that mounted it.
+        let devices = fs::read_dir("/proc/sys/net/ipv4/conf").unwrap();
+        let names = devices.map(|device| device.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name != "all" && name != "default").flat_map(programs_at).collect()
+    })
+}
+
+fn programs_at(device: String) -> Vec<(String, u32)> {
+    let (_, programs) = SchedClassifier::query_tcx(&device, TcAttachType::Ingress).unwrap();
+    programs.into_iter().map(|program| (device.clone(), program.id())).collect()
 }

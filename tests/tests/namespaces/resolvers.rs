@@ -48,6 +48,20 @@ fn dig_is_answered_in_the_kernel_however_it_asks() {
 }
 
 #[test]
+fn dig_over_tcp_and_for_srv_is_answered_by_coredns() {
+    let cluster = answering();
+    let seen = cluster.coredns().queries().unwrap();
+    let over_tcp = dig_addresses(cluster.client(), &["+tcp", SERVICE, "A"]).unwrap();
+    assert_eq!(over_tcp, v4(&expected(&cluster, SERVICE)));
+    cluster.coredns().saw(seen, 1).unwrap();
+    let services = dig(cluster.client(), &["+short", SERVICE, "SRV"]).unwrap();
+    cluster.coredns().saw(seen, 2).unwrap();
+    for pod in ["mysql-0", "mysql-1", "mysql-2"] {
+        assert!(services.contains(&format!("0 33 3306 {pod}.{SERVICE}.\n")), "{services}");
+    }
+}
+
+#[test]
 fn the_letters_of_the_question_come_back_as_they_were_asked() {
     let cluster = answering();
     let mixed = "mYsQl-0.My-Database.DEFAULT.svc.Cluster.LOCAL";

@@ -133,9 +133,11 @@ fn variants(name: &str, kind: RecordType) -> Vec<Ask> {
     ]
 }
 
-/// Owner, type, seconds and data of each answer, in an order of their own.
+/// Owner, type, seconds and data of each answer, in an order of their own. The letters of the owner are left out of it:
+/// CoreDNS gives those of the query from its kubernetes plugin and those of the zone file from its file plugin.
 fn records(message: &Message) -> Vec<String> {
-    let mut records: Vec<String> = message.answers.iter().map(ToString::to_string).collect();
+    let mut records: Vec<String> =
+        message.answers.iter().map(|record| record.to_string().to_lowercase()).collect();
     records.sort_unstable();
     records
 }

@@ -3,16 +3,18 @@
 //! What enters: the modules under `tests`, which say by `go.mod` what they need. What leaves: a `go` that takes them: from
 //! version 1.21 on it fetches the toolchain that a module names by itself. Never here: a Go version.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
 
 use super::{FETCH_LIMIT, headline, require_root, there};
 use crate::apt::{Archive, Mirrors};
-use crate::product;
 use crate::step::Step;
 use crate::workspace::Workspace;
 
+/// Folders whose subfolders with a `go.mod` are programs written in Go.
+const PROGRAMS: [&str; 2] = ["tests/peers", "tests/clients"];
 /// Debian's package; the stable suite's is older than 1.21, the backports' is not.
 const PACKAGE: &str = "golang-go";
 
@@ -32,7 +34,7 @@ pub(super) fn set_up(workspace: &Workspace) -> anyhow::Result<()> {
 /// What `go` says of itself where it stands in the modules' folders, once it takes all of them.
 fn usable(workspace: &Workspace) -> anyhow::Result<Option<String>> {
     let mut version = "no module under tests/ needs it".to_owned();
-    for folder in product::go_programs(&workspace.root)? {
+    for folder in modules(&workspace.root)? {
         let asked = Command::new("go").args(["env", "GOVERSION"]).current_dir(&folder).output();
         match asked {
             Ok(output) if output.status.success() => {
@@ -51,6 +53,21 @@ fn usable(workspace: &Workspace) -> anyhow::Result<Option<String>> {
 fn fetches_toolchains(version: &str) -> bool {
     let mut parts = version.trim_start_matches("go").split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     (parts.next(), parts.next()) >= (Some(1), Some(21))
+}
+
+fn modules(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut folders = Vec::new();
+    for parent in PROGRAMS.map(|parent| root.join(parent)) {
+        let Ok(entries) = parent.read_dir() else { continue };
+        for entry in entries {
+            let folder = entry.with_context(|| format!("cannot read {}", parent.display()))?.path();
+            if folder.join("go.mod").exists() {
+                folders.push(folder);
+            }
+        }
+    }
+    folders.sort();
+    Ok(folders)
 }
 
 fn from_backports(workspace: &Workspace) -> anyhow::Result<()> {
@@ -95,6 +112,18 @@ mod tests {
             fetches_toolchains("go1.21.0") && fetches_toolchains("go1.26.8") && fetches_toolchains("go2.0")
         );
         assert!(!fetches_toolchains("go1.19.8") && !fetches_toolchains("devel"));
+    }
+
+    #[test]
+    fn every_go_module_beside_the_tests_is_a_program() {
+        let root = tempfile::tempdir().unwrap();
+        for module in ["tests/peers/coredns", "tests/clients/go"] {
+            std::fs::create_dir_all(root.path().join(module)).unwrap();
+            std::fs::write(root.path().join(module).join("go.mod"), "module x\n").unwrap();
+        }
+        std::fs::create_dir_all(root.path().join("tests/clients/musl")).unwrap();
+        let found = modules(root.path()).unwrap();
+        assert_eq!(found, [root.path().join("tests/clients/go"), root.path().join("tests/peers/coredns")]);
     }
 
     #[test]

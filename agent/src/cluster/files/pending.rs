@@ -20,7 +20,7 @@ pub(super) enum Stage {
 
 impl Stage {
     /// How long to wait for another sign of the same file.
-    pub(super) fn quiet(self) -> Duration {
+    fn quiet(self) -> Duration {
         Duration::from_millis(match self {
             Self::Settled => 2,
             Self::Gone => 20,

@@ -98,7 +98,10 @@ async fn burst_of_edits_ends_in_the_last_state_and_never_flaps() {
         put(&source.path("a.yaml"), &text(round));
     }
     let seen = source.until("+round-1000").await;
-    assert!(!seen.iter().any(|event| event.ends_with("web")), "an object that no edit touched came and went");
+    assert!(
+        !seen.iter().any(|event| event.ends_with("web")),
+        "an object that no edit touched came and went: {seen:?}"
+    );
 }
 
 #[tokio::test]
@@ -124,6 +127,23 @@ async fn folder_that_goes_and_comes_back_is_followed() {
     assert_eq!(source.until("+db").await, ["+db"]);
     put(&source.path("b.yaml"), &service("web"));
     assert_eq!(source.until("+web").await, ["+web"]);
+}
+
+/// File systems give the number of a folder that is gone to the next one: only the signs tell the two apart.
+#[tokio::test]
+async fn folders_that_are_replaced_at_once_are_followed() {
+    let mut source = Running::synced(|folder| fs::create_dir(folder.join("sub")).expect("a folder")).await;
+    for round in 0..10 {
+        for folder in ["sub", ""] {
+            fs::remove_dir_all(source.path(folder)).expect("removed");
+            fs::create_dir_all(source.path("sub")).expect("a folder");
+            for (file, name) in [("sub/a.yaml", "first"), ("sub/b.yaml", "second"), ("b.yaml", "third")] {
+                let name = format!("{name}-{round}-{}", folder.len());
+                put(&source.path(file), &service(&name));
+                let _ = source.until(&format!("+{name}")).await;
+            }
+        }
+    }
 }
 
 #[tokio::test]

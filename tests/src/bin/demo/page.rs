@@ -17,7 +17,7 @@ use beeline_tests::{
     cluster::{CLIENT, OUTSIDE},
     node::{CLUSTER_DNS, GATEWAY},
 };
-use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{CellAlignment, Table, presets::UTF8_BORDERS_ONLY};
 
 use crate::acts::{Followed, Killed, NEW_PODS, Outside, Row, SERVICE, UNREADY};
 
@@ -84,14 +84,17 @@ impl Page {
 
     /// The table of names.
     pub(crate) fn names(&mut self, rows: &[Row]) {
-        headline("Name by name (below .svc.cluster.local; round trips p50, one query in flight)");
+        let zone = [".default.svc.cluster.local", ".svc.cluster.local"];
+        let zone =
+            zone.into_iter().find(|zone| rows.iter().all(|row| row.name.ends_with(zone))).unwrap_or_default();
+        headline(&format!("Name by name (below {zone}; round trips p50, one query in flight)"));
         let mut table = Table::new();
-        table.load_preset(UTF8_HORIZONTAL_ONLY);
+        table.load_preset(UTF8_BORDERS_ONLY);
         table.set_header(["name", "answered by", "addresses", "kernel", "CoreDNS", "ratio"]);
         for row in rows {
             let ratio = row.coredns.as_secs_f64() / row.beeline.as_secs_f64();
             table.add_row([
-                row.name.trim_end_matches(".svc.cluster.local").to_owned(),
+                row.name.trim_end_matches(zone).to_owned(),
                 answerer(&row.answerers),
                 short(&row.addresses),
                 span(row.beeline),
@@ -103,6 +106,13 @@ impl Page {
             column.set_cell_alignment(CellAlignment::Right);
         }
         println!("{table}");
+        if let Some((beeline, coredns)) = medians(rows) {
+            let ratio = coredns.as_secs_f64() / beeline.as_secs_f64();
+            let (beeline, coredns) = (span(beeline), span(coredns));
+            println!(
+                " The median name: kernel {BOLD}{beeline}{BOLD:#}, CoreDNS {coredns}: {BOLD}{ratio:.0} x{BOLD:#}"
+            );
+        }
         let kept = rows.iter().filter(|row| row.as_promised()).count();
         self.verdict(
             kept == rows.len() && !rows.is_empty(),
@@ -167,10 +177,6 @@ impl Page {
             (format!("ip netns exec {client} dig {}", OUTSIDE.1), "a query that goes on to CoreDNS"),
             (format!("$EDITOR {}", cluster.manifests().display()), "change manifests, and ask again"),
             (format!("tail -f {folder}/beeline.log"), "what beeline says"),
-            (
-                format!("nsenter --net={} bpftool net", cluster.node().namespace().handle().display()),
-                "its programs",
-            ),
             ("cargo xtask demo --remove".to_owned(), "take everything away"),
         ] {
             println!("   {BOLD}{command}{BOLD:#}\n       {FAINT}{what}{FAINT:#}");
@@ -228,10 +234,24 @@ fn answerer(answerers: &[Answerer]) -> String {
     }
 }
 
-/// IPv4 addresses with what they have in common written once; IPv6 ones are counted.
+/// The medians of the names' medians, in the kernel and from CoreDNS.
+fn medians(rows: &[Row]) -> Option<(Duration, Duration)> {
+    let median = |time: fn(&Row) -> Duration| {
+        let mut times: Vec<Duration> = rows.iter().map(time).collect();
+        times.sort_unstable();
+        times.get(times.len() / 2).copied()
+    };
+    median(|row| row.beeline).zip(median(|row| row.coredns))
+}
+
+/// IPv4 addresses with what they have in common written once; IPv6 ones beside them are counted.
 fn short(addresses: &[IpAddr]) -> String {
     let mut networks: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut v6 = 0;
+    if addresses.iter().all(IpAddr::is_ipv6) {
+        let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        return if texts.is_empty() { "none".to_owned() } else { texts.join(" ") };
+    }
     for address in addresses {
         match address {
             IpAddr::V4(address) => {
@@ -246,7 +266,7 @@ fn short(addresses: &[IpAddr]) -> String {
     if v6 > 0 {
         parts.push(format!("+ {v6} IPv6"));
     }
-    if parts.is_empty() { "none".to_owned() } else { parts.join(" ") }
+    parts.join(" ")
 }
 
 /// A time as a person reads it.
@@ -269,6 +289,7 @@ mod tests {
     fn addresses_of_one_network_are_written_short() {
         let addresses = ["10.244.0.10", "10.244.0.11", "fd00::10"].map(|address| address.parse().unwrap());
         assert_eq!(short(&addresses), "10.244.0.10 .11 + 1 IPv6");
+        assert_eq!(short(&addresses[2..]), "fd00::10");
         assert_eq!(short(&[]), "none");
     }
 
