@@ -175,7 +175,10 @@ impl<'a> Datagram<'a> {
         let (from, to, len) = match packet.net {
             Some(NetSlice::Ipv4(ip)) => {
                 let header = ip.header().to_header();
-                ensure!(header.options.is_empty() && !header.is_fragmenting_payload(), "options, or a fragment");
+                ensure!(
+                    header.options.is_empty() && !header.is_fragmenting_payload(),
+                    "options, or a fragment"
+                );
                 // Over the bytes: etherparse's header does not keep the reserved bit.
                 let sum = Sum16BitWords::new().add_slice(ip.header().slice()).ones_complement();
                 ensure!(sum == 0, "IPv4 checksum");

@@ -36,8 +36,11 @@ impl Terms {
             Answer::NxDomain => return Ok(Ok(Answered::NxDomain)),
             Answer::Addresses { v4, v6 } => (v4.len(), v6.len()),
         };
-        let (kind, count, most, record) =
-            if query.kind == RecordType::A { (Answered::A, v4, 88, 16) } else { (Answered::Aaaa, v6, 50, 28) };
+        let (kind, count, most, record) = if query.kind == RecordType::A {
+            (Answered::A, v4, 88, 16)
+        } else {
+            (Answered::Aaaa, v6, 50, 28)
+        };
         if count == 0 {
             return Ok(Ok(Answered::NoData));
         }
@@ -57,7 +60,10 @@ impl Terms {
         let query = Asked::read(asked)?;
         let message = Message::from_vec(reply).context("hickory does not decode the reply")?;
         check_header(asked, reply, &message, answer)?;
-        ensure!(reply.get(12..query.question_end) == asked.get(12..query.question_end), "the question is another");
+        ensure!(
+            reply.get(12..query.question_end) == asked.get(12..query.question_end),
+            "the question is another"
+        );
         ensure!(reply.len() <= query.limit(self), "{} bytes, {} allowed", reply.len(), query.limit(self));
         let due = addresses(answer, query.kind);
         let found = self.found(&message, &query)?;
@@ -140,7 +146,8 @@ impl Asked {
 
 /// QR, AA, RD and CD as asked, the rcode, and no other bit; the counts are hickory's to check.
 fn check_header(asked: &[u8], reply: &[u8], message: &Message, answer: &Answer) -> Result<()> {
-    let rcode = if matches!(answer, Answer::NxDomain) { ResponseCode::NXDomain } else { ResponseCode::NoError };
+    let rcode =
+        if matches!(answer, Answer::NxDomain) { ResponseCode::NXDomain } else { ResponseCode::NoError };
     let header = &message.metadata;
     ensure!(reply[..2] == asked[..2], "id {:02x?}", &reply[..2]);
     ensure!(header.message_type == MessageType::Response && header.op_code == OpCode::Query, "{header}");

@@ -54,7 +54,8 @@ impl Kernel {
     /// As [`Kernel::load`].
     pub fn without_a_beat(settings: &DataplaneSettings) -> Result<Self> {
         stay_on_this_cpu()?;
-        let dataplane = Dataplane::load(settings).context("the dataplane cannot be loaded; this needs root")?;
+        let dataplane =
+            Dataplane::load(settings).context("the dataplane cannot be loaded; this needs root")?;
         Ok(Self { dataplane })
     }
 
@@ -122,7 +123,8 @@ impl WithoutTable {
         let mut map: Array<MapData, [u64; 13]> = take_map(&mut ebpf, "SETTINGS")?;
         map.set(0, words(settings), 0)?;
         let counts = take_map(&mut ebpf, "COUNTS")?;
-        program(&mut ebpf, "heartbeat")?.test_run(TestRunOptions { data_in: Some(&[0; 64]), ..Default::default() })?;
+        program(&mut ebpf, "heartbeat")?
+            .test_run(TestRunOptions { data_in: Some(&[0; 64]), ..Default::default() })?;
         Ok(Self { ebpf, counts })
     }
 
@@ -147,14 +149,16 @@ impl Ran {
     fn run(ebpf: &mut Ebpf, frame: &[u8]) -> Result<Self> {
         let mut out = vec![0; LONGEST];
         let options = TestRunOptions { data_in: Some(frame), data_out: Some(&mut out), ..Default::default() };
-        let result = program(ebpf, "beeline")?.test_run(options).context("the kernel does not run the program")?;
+        let result =
+            program(ebpf, "beeline")?.test_run(options).context("the kernel does not run the program")?;
         out.truncate(result.data_size_out as usize);
         Ok(Self { action: result.return_value, frame: out })
     }
 
     fn verdict(self, asked: &[u8], before: &Counts, after: &Counts) -> Result<Verdict> {
         let passed = Pass::ALL.into_iter().filter(|reason| after.passed(*reason) != before.passed(*reason));
-        let answered = Answered::ALL.into_iter().filter(|kind| after.answered(*kind) != before.answered(*kind));
+        let answered =
+            Answered::ALL.into_iter().filter(|kind| after.answered(*kind) != before.answered(*kind));
         let (passed, answered): (Vec<_>, Vec<_>) = (passed.collect(), answered.collect());
         match (self.action, &passed[..], &answered[..]) {
             (REDIRECT, [], [kind]) => Ok(Verdict::Answered(*kind, self.frame)),
@@ -168,7 +172,8 @@ impl Ran {
 }
 
 fn program<'e>(ebpf: &'e mut Ebpf, name: &str) -> Result<&'e mut SchedClassifier> {
-    let program = ebpf.program_mut(name).with_context(|| format!("the kernel object has no program {name}"))?;
+    let program =
+        ebpf.program_mut(name).with_context(|| format!("the kernel object has no program {name}"))?;
     Ok(program.try_into()?)
 }
 

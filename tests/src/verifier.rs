@@ -3,7 +3,10 @@
 //! In: the kernel object, and the same object loaded, whose maps stand in for the references. Out: a count for each
 //! program. The kernel tells it in the verifier's log, since 5.2; a loaded program's info tells it only since 5.16.
 //! Nothing stays: each program loaded here goes at once.
-#![expect(unsafe_code, reason = "aya keeps the verifier's log of a success to itself: the system call is made by hand")]
+#![expect(
+    unsafe_code,
+    reason = "aya keeps the verifier's log of a success to itself: the system call is made by hand"
+)]
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::c_long;
@@ -14,7 +17,9 @@ use anyhow::{Context as _, Result, bail};
 use aya::Ebpf;
 use aya::maps::Map;
 use aya_obj::Object;
-use aya_obj::generated::{bpf_attr, bpf_cmd::BPF_PROG_LOAD, bpf_insn, bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS};
+use aya_obj::generated::{
+    bpf_attr, bpf_cmd::BPF_PROG_LOAD, bpf_insn, bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS,
+};
 
 /// `BPF_LOG_STATS` of the kernel's `linux/bpf_verifier.h`: no log but its last lines.
 const STATS: u32 = 4;
@@ -36,9 +41,11 @@ pub fn walked(object: &[u8], loaded: &Ebpf) -> Result<BTreeMap<String, u64>> {
     let mut walked = BTreeMap::new();
     for (name, program) in &object.programs {
         let instructions = &object.functions[&program.function_key()].instructions;
-        let log = load(instructions, &program.license)
-            .with_context(|| format!("the kernel refuses the program {name} when it is loaded for its statistics"))?;
-        let count = processed(&log).with_context(|| format!("no count of instructions in the verifier's log: {log}"))?;
+        let log = load(instructions, &program.license).with_context(|| {
+            format!("the kernel refuses the program {name} when it is loaded for its statistics")
+        })?;
+        let count = processed(&log)
+            .with_context(|| format!("no count of instructions in the verifier's log: {log}"))?;
         walked.insert(name.clone(), count);
     }
     Ok(walked)
@@ -47,7 +54,9 @@ pub fn walked(object: &[u8], loaded: &Ebpf) -> Result<BTreeMap<String, u64>> {
 fn map_fd(loaded: &Ebpf, name: &str) -> Result<RawFd> {
     let map = loaded.map(name).with_context(|| format!("the loaded object has no map {name}"))?;
     let fd: BorrowedFd<'_> = match map {
-        Map::Array(data) | Map::ArrayOfMaps(data) | Map::PerCpuArray(data) | Map::RingBuf(data) => data.fd().as_fd(),
+        Map::Array(data) | Map::ArrayOfMaps(data) | Map::PerCpuArray(data) | Map::RingBuf(data) => {
+            data.fd().as_fd()
+        }
         other => bail!("map {name} is of a kind that is not expected here: {other:?}"),
     };
     Ok(fd.as_raw_fd())

@@ -106,7 +106,8 @@ impl Round {
         }
         self.check_due(case, &verdict)?;
         if let Verdict::Answered(_, reply) = &verdict {
-            self.check_answer(&case.frame, reply).map_err(|fault| format!("{fault:#}\n{}", shown(&verdict)))?;
+            self.check_answer(&case.frame, reply)
+                .map_err(|fault| format!("{fault:#}\n{}", shown(&verdict)))?;
         }
         Ok(verdict)
     }
@@ -118,7 +119,9 @@ impl Round {
             Kind::OtherType => Err(Pass::Type),
             Kind::Clean(name) => match self.zone.get(name) {
                 None => Err(Pass::UnknownName),
-                Some(answer) => self.terms.due(&case.message, answer).map_err(|error| format!("{error:#}"))?,
+                Some(answer) => {
+                    self.terms.due(&case.message, answer).map_err(|error| format!("{error:#}"))?
+                }
             },
         };
         let found: Result<Answered, Pass> = match verdict {

@@ -35,7 +35,9 @@ pub(crate) fn random(random: &mut StdRng, zone: &Zone, zone_name: &str) -> Case 
     let name = name(random, zone, zone_name);
     let other = random.random_bool(0.04);
     let kind = match random.random_range(0..2) {
-        _ if other => *[RecordType::SRV, RecordType::PTR, RecordType::TXT, RecordType::HTTPS].choose(random).unwrap(),
+        _ if other => {
+            *[RecordType::SRV, RecordType::PTR, RecordType::TXT, RecordType::HTTPS].choose(random).unwrap()
+        }
         0 => RecordType::A,
         _ => RecordType::AAAA,
     };
@@ -99,7 +101,8 @@ fn edns(random: &mut StdRng) -> Edns {
 }
 
 fn sender(random: &mut StdRng) -> Sender {
-    let checksum = *[Checksum::Partial, Checksum::Partial, Checksum::Full, Checksum::Zero].choose(random).unwrap();
+    let checksum =
+        *[Checksum::Partial, Checksum::Partial, Checksum::Full, Checksum::Zero].choose(random).unwrap();
     let base = *Sender::BOTH.choose(random).unwrap();
     let from = match base.from {
         IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::from_bits(random.random())),

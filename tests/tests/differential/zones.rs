@@ -47,7 +47,9 @@ impl Zone {
         }
         for _ in 0..random.random_range(5..120) {
             let service = service(random, zone);
-            if !changes.iter().any(|change| matches!(change, Change::Upsert(name, _) | Change::Remove(name) if *name == service)) {
+            if !changes.iter().any(
+                |change| matches!(change, Change::Upsert(name, _) | Change::Remove(name) if *name == service),
+            ) {
                 changes.push(self.upsert(service.clone(), answer(random)));
             }
             for host in 0..random.random_range(0..4) {

@@ -12,7 +12,8 @@ use beeline_tests::messages::{Edns, query};
 use hickory_proto::rr::RecordType;
 
 use crate::bench::{
-    Bench, Due, GONE, Row, SINGLE, TERMS, addresses, answered, counted, message_answered, passes, settings, zone,
+    Bench, Due, GONE, Row, SINGLE, TERMS, addresses, answered, counted, message_answered, passes, settings,
+    zone,
 };
 
 #[test]
@@ -51,8 +52,14 @@ fn zone_of_another_name_stands_in_the_soa_as_it_was_asked() {
     let settings = DataplaneSettings { zone: terms.zone.parse().unwrap(), ..settings() };
     let name = |i: usize| NAMES[i].parse::<Name>().unwrap();
     let zone = BTreeMap::from([(name(0), beeline::zone::Answer::NxDomain), (name(1), addresses(1, 0))]);
-    let mut rows = message_answered("no name", NxDomain, NAMES[0], &query("None.nS.svc.K8s.exAmple.ORG", RecordType::A));
-    rows.extend(message_answered("no data", NoData, NAMES[1], &query("there.ns.svc.k8S.Example.org", RecordType::AAAA)));
+    let mut rows =
+        message_answered("no name", NxDomain, NAMES[0], &query("None.nS.svc.K8s.exAmple.ORG", RecordType::A));
+    rows.extend(message_answered(
+        "no data",
+        NoData,
+        NAMES[1],
+        &query("there.ns.svc.k8S.Example.org", RecordType::AAAA),
+    ));
     Bench::with(&settings, terms, zone).run(&rows);
 }
 
@@ -113,7 +120,9 @@ fn half_too_many() -> Vec<Row> {
     ] {
         let message = edns(name, kind);
         rows.extend(Sender::BOTH.map(|sender| match due {
-            Ok(answer) => answered(format!("{kind} of {name}"), answer, name, &message, sender.frame(&message)),
+            Ok(answer) => {
+                answered(format!("{kind} of {name}"), answer, name, &message, sender.frame(&message))
+            }
             Err(reason) => passes(format!("{kind} of {name}"), reason, sender.frame(&message)),
         }));
     }

@@ -29,7 +29,8 @@ pub(crate) const OTHER_DNS: [IpAddr; 2] = [
 ];
 
 /// What answers carry.
-pub(crate) const TERMS: Terms = Terms { zone: "cluster.local", ttl: 30, serial: 1_700_000_000, max_size: 1232 };
+pub(crate) const TERMS: Terms =
+    Terms { zone: "cluster.local", ttl: 30, serial: 1_700_000_000, max_size: 1232 };
 
 /// What must become of a frame: an answer of that kind, or a pass for that reason.
 pub(crate) type Due = Result<Answered, Pass>;
@@ -59,8 +60,19 @@ pub(crate) fn message_answered(description: &str, kind: Answered, name: &str, me
 }
 
 /// A frame with `message`, about `name`, that is answered.
-pub(crate) fn answered(description: impl Into<String>, kind: Answered, name: &str, message: &[u8], frame: Vec<u8>) -> Row {
-    Row { description: description.into(), frame, asked: Some((message.to_vec(), name.to_owned())), due: Ok(kind) }
+pub(crate) fn answered(
+    description: impl Into<String>,
+    kind: Answered,
+    name: &str,
+    message: &[u8],
+    frame: Vec<u8>,
+) -> Row {
+    Row {
+        description: description.into(),
+        frame,
+        asked: Some((message.to_vec(), name.to_owned())),
+        due: Ok(kind),
+    }
 }
 
 /// The kernel and the host, on one zone.
@@ -108,7 +120,9 @@ impl Bench {
     pub(crate) fn run(&mut self, rows: &[Row]) -> Vec<Pass> {
         let faults: Vec<String> = rows
             .iter()
-            .filter_map(|row| self.fault(row).map(|fault| format!("{}: {fault}\n    {:02x?}", row.description, row.frame)))
+            .filter_map(|row| {
+                self.fault(row).map(|fault| format!("{}: {fault}\n    {:02x?}", row.description, row.frame))
+            })
             .collect();
         assert!(faults.is_empty(), "{} of {} rows:\n{}", faults.len(), rows.len(), faults.join("\n"));
         assert!(!rows.is_empty());
@@ -195,6 +209,8 @@ pub(crate) fn addresses(v4: usize, v6: usize) -> Answer {
     let number = |i: usize| u8::try_from(i + 1).unwrap();
     Answer::Addresses {
         v4: (0..v4).map(|i| Ipv4Addr::new(10, 244, 0xfe, number(i))).collect(),
-        v6: (0..v6).map(|i| Ipv6Addr::new(0xfd00, 0x10, 0x244, 0xff00, 0, 0, 0xabcd, number(i).into())).collect(),
+        v6: (0..v6)
+            .map(|i| Ipv6Addr::new(0xfd00, 0x10, 0x244, 0xff00, 0, 0, 0xabcd, number(i).into()))
+            .collect(),
     }
 }

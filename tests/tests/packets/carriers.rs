@@ -37,12 +37,21 @@ fn checksums() -> Vec<Row> {
     let mut rows = Vec::new();
     for sender in Sender::BOTH {
         for checksum in [Checksum::Partial, Checksum::Full, Checksum::Zero] {
-            for (name, kind, due) in
-                [(DUAL, RecordType::A, A), (SINGLE, RecordType::A, A), (DUAL, RecordType::AAAA, Aaaa), (GONE, RecordType::A, NxDomain)]
-            {
+            for (name, kind, due) in [
+                (DUAL, RecordType::A, A),
+                (SINGLE, RecordType::A, A),
+                (DUAL, RecordType::AAAA, Aaaa),
+                (GONE, RecordType::A, NxDomain),
+            ] {
                 let message = query(name, kind);
                 let frame = sender.checksum(checksum).frame(&message);
-                rows.push(answered(format!("{checksum:?}, {due:?}, {}", sender.from), due, name, &message, frame));
+                rows.push(answered(
+                    format!("{checksum:?}, {due:?}, {}", sender.from),
+                    due,
+                    name,
+                    &message,
+                    frame,
+                ));
             }
         }
     }
@@ -50,7 +59,8 @@ fn checksums() -> Vec<Row> {
 }
 
 fn ethernet() -> Vec<Row> {
-    let tagged = |frame: Vec<u8>, tags: &[[u8; 4]]| [&frame[..12], tags.as_flattened(), &frame[12..]].concat();
+    let tagged =
+        |frame: Vec<u8>, tags: &[[u8; 4]]| [&frame[..12], tags.as_flattened(), &frame[12..]].concat();
     let typed = |kind: [u8; 2]| [&v4()[..12], &kind, &v4()[14..]].concat();
     vec![
         passes("VLAN tag before IPv4", Pass::Vlan, tagged(v4(), &[[0x81, 0, 0, 5]])),
@@ -63,7 +73,11 @@ fn ethernet() -> Vec<Row> {
         passes("length in place of a type", Pass::NotDns, typed([0x00, 0x40])),
         passes("MPLS", Pass::NotDns, typed([0x88, 0x47])),
         passes("IPv4 as IPv6", Pass::NotDns, typed([0x86, 0xdd])),
-        passes("an Ethernet header and a byte of another type", Pass::NotDns, typed([0x08, 0x06])[..15].to_vec()),
+        passes(
+            "an Ethernet header and a byte of another type",
+            Pass::NotDns,
+            typed([0x08, 0x06])[..15].to_vec(),
+        ),
     ]
 }
 
@@ -82,12 +96,20 @@ fn not_dns() -> Vec<Row> {
     let mut rows = Vec::new();
     for sender in Sender::BOTH {
         for port in [0, 52, 54, 853, 5353, 53 << 8, 53 | 1 << 8] {
-            rows.push(passes(format!("port {port}, {}", sender.to), Pass::NotDns, sender.to_port(port).frame(&message)));
+            rows.push(passes(
+                format!("port {port}, {}", sender.to),
+                Pass::NotDns,
+                sender.to_port(port).frame(&message),
+            ));
         }
         let answer = Sender { from_port: 53, to_port: 40_000, ..sender };
         rows.push(passes(format!("from port 53, {}", sender.to), Pass::NotDns, answer.frame(&message)));
         let turned = Sender { from: sender.to, to: sender.from, ..sender };
-        rows.push(passes(format!("from the DNS address {}", sender.to), Pass::NotDns, turned.frame(&message)));
+        rows.push(passes(
+            format!("from the DNS address {}", sender.to),
+            Pass::NotDns,
+            turned.frame(&message),
+        ));
     }
     let others: [IpAddr; 8] = [
         Ipv4Addr::new(10, 96, 0, 11).into(),
@@ -106,7 +128,9 @@ fn not_dns() -> Vec<Row> {
     for (other, sender) in OTHER_DNS.into_iter().zip(Sender::BOTH) {
         rows.push(answered(format!("to {other}"), A, DUAL, &message, sender.to(other).frame(&message)));
     }
-    for (protocol, name) in [(6, "TCP"), (1, "ICMP"), (136, "UDP-Lite"), (58, "ICMPv6"), (44, "a fragment header"), (0, "0")] {
+    for (protocol, name) in
+        [(6, "TCP"), (1, "ICMP"), (136, "UDP-Lite"), (58, "ICMPv6"), (44, "a fragment header"), (0, "0")]
+    {
         rows.push(passes(format!("{name} in IPv4"), Pass::NotDns, with_protocol(v4(), IP + 9, protocol)));
         rows.push(passes(format!("{name} in IPv6"), Pass::NotDns, with_protocol(v6(), IP + 6, protocol)));
     }

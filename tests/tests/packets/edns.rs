@@ -62,7 +62,12 @@ fn taken() -> Vec<Row> {
         ] {
             for flags in [0, 0x8000] {
                 let message = Edns { flags, ..Edns::new(size) }.on(query(name, kind));
-                rows.extend(message_answered(&format!("size {size}, flags {flags:#x}, {due:?}"), due, name, &message));
+                rows.extend(message_answered(
+                    &format!("size {size}, flags {flags:#x}, {due:?}"),
+                    due,
+                    name,
+                    &message,
+                ));
             }
         }
     }
@@ -94,8 +99,11 @@ fn options() -> Vec<Row> {
         ("seven options", (0..7).fold(edns(), |edns, _| edns.option(NSID, &[]))),
         ("codes with their bytes swapped", edns().option(COOKIE << 8, &[1; 8])),
     ];
-    let taken = taken.into_iter().flat_map(|(what, edns)| message_answered(what, A, DUAL, &edns.on(question())));
-    let passed = passed.into_iter().flat_map(|(what, edns)| message_passes(what, Pass::EdnsOption, &edns.on(question())));
+    let taken =
+        taken.into_iter().flat_map(|(what, edns)| message_answered(what, A, DUAL, &edns.on(question())));
+    let passed = passed
+        .into_iter()
+        .flat_map(|(what, edns)| message_passes(what, Pass::EdnsOption, &edns.on(question())));
     taken.chain(passed).collect()
 }
 
@@ -120,18 +128,24 @@ fn versions_and_flags() -> Vec<Row> {
 fn malformed() -> Vec<Row> {
     let question = || query(DUAL, RecordType::A);
     let opt = || Edns::new(1232).option(COOKIE, &[0; 8]).bytes();
-    let with = |records: &[Vec<u8>], count: u8| patched([question(), records.concat()].concat(), 10, [0, count]);
+    let with =
+        |records: &[Vec<u8>], count: u8| patched([question(), records.concat()].concat(), 10, [0, count]);
     // Its name, its type, its length, and what its first option says of its own.
     let at = |place: usize, bytes: [u8; 2]| with(&[patched(opt(), place, bytes)], 1);
     let tsig = [&[0, 0, 250, 0, 255, 0, 0, 0, 0, 0, 0][..]].concat();
-    let address = b"\x04dual\x07default\x03svc\x07cluster\x05local\0\0\x01\0\x01\0\0\0\x1e\0\x04\x0a\0\0\x01".to_vec();
+    let address =
+        b"\x04dual\x07default\x03svc\x07cluster\x05local\0\0\x01\0\x01\0\0\0\x1e\0\x04\x0a\0\0\x01".to_vec();
     let mut named = opt();
     named.splice(0..1, *b"\x01x\0");
     let cases = [
         ("an OPT record with a name", Pass::Additional, with(&[named], 1)),
-        ("an OPT record with a pointer for a name", Pass::Additional, with(&[[vec![0xc0], opt()].concat()], 1)),
+        (
+            "an OPT record with a pointer for a name",
+            Pass::Additional,
+            with(&[[vec![0xc0], opt()].concat()], 1),
+        ),
         ("a TSIG record", Pass::Additional, with(&[tsig], 1)),
-        ("an A record in the additional section", Pass::Additional, with(&[address.clone()], 1)),
+        ("an A record in the additional section", Pass::Additional, with(std::slice::from_ref(&address), 1)),
         ("type 40", Pass::Additional, at(1, [0, 40])),
         ("type 41 with its bytes swapped", Pass::Additional, at(1, [41, 0])),
         ("a length too great by one", Pass::Additional, at(9, [0, 13])),

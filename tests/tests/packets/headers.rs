@@ -73,7 +73,11 @@ pub(crate) fn rows() -> Vec<Row> {
         passed(format!("{count} additional"), Pass::Counts, 10, count);
     }
     passed("an additional record that is not there".to_owned(), Pass::Additional, 10, 1);
-    let two = patched([query(DUAL, RecordType::A), query(DUAL, RecordType::AAAA)[12..].to_vec()].concat(), 4, [0, 2]);
+    let two = patched(
+        [query(DUAL, RecordType::A), query(DUAL, RecordType::AAAA)[12..].to_vec()].concat(),
+        4,
+        [0, 2],
+    );
     rows.extend(message_passes("two questions", Pass::Counts, &two));
     let uncounted = [query(DUAL, RecordType::A), Edns::new(1232).bytes()].concat();
     rows.extend(message_passes("an OPT record that is not counted", Pass::Additional, &uncounted));

@@ -36,7 +36,10 @@ fn frame_cut_off_anywhere_is_passed() {
 #[test]
 fn message_cut_off_anywhere_is_passed() {
     let mut bench = Bench::new();
-    let edns = Edns::new(1232).option(10, b"\x01\x02\x03\x04\x05\x06\x07\x08").option(3, b"").on(query(DUAL, RecordType::A));
+    let edns = Edns::new(1232)
+        .option(10, b"\x01\x02\x03\x04\x05\x06\x07\x08")
+        .option(3, b"")
+        .on(query(DUAL, RecordType::A));
     for sender in Sender::BOTH {
         assert!(matches!(bench.verdict(&sender.frame(&edns)), Verdict::Answered(..)));
         for len in 0..edns.len() {

@@ -57,7 +57,9 @@ fn assert_even(kinds: &[RecordType]) {
         let frames: Vec<_> = kinds.iter().map(|kind| (*kind, frame(count, *kind))).collect();
         for _ in 0..QUERIES {
             for (kind, frame) in &frames {
-                let Verdict::Answered(_, reply) = host.run(bench.kernel.dataplane(), frame) else { panic!("{kind}: passed") };
+                let Verdict::Answered(_, reply) = host.run(bench.kernel.dataplane(), frame) else {
+                    panic!("{kind}: passed")
+                };
                 let reply = opened(frame, &reply).unwrap();
                 *first.entry((*kind, last_byte(reply, *kind, 0))).or_default() += 1;
             }
@@ -68,7 +70,10 @@ fn assert_even(kinds: &[RecordType]) {
             for address in 1..=u8::try_from(count).unwrap() {
                 let times = first.get(&(*kind, address)).copied().unwrap_or(0);
                 let off = (times as f64 - mean).abs() / sigma;
-                assert!(off < 4.0, "{kind} {address} of {count}: first {times} times, {off:.1} sigma off {mean:.0}");
+                assert!(
+                    off < 4.0,
+                    "{kind} {address} of {count}: first {times} times, {off:.1} sigma off {mean:.0}"
+                );
             }
         }
     }
@@ -76,7 +81,8 @@ fn assert_even(kinds: &[RecordType]) {
 
 /// Names with as many IPv4 addresses as IPv6 ones.
 fn bench() -> Bench {
-    let zone = COUNTS.map(|count| (counted(count, count).parse().unwrap(), addresses(count, count))).collect();
+    let zone =
+        COUNTS.map(|count| (counted(count, count).parse().unwrap(), addresses(count, count))).collect();
     Bench::with(&settings(), TERMS, zone)
 }
 

@@ -37,7 +37,9 @@ fn answers() -> Vec<Row> {
         (&long_label, RecordType::AAAA, Aaaa),
     ]
     .into_iter()
-    .flat_map(|(name, kind, due)| message_answered(&format!("{kind} of {name}"), due, name, &query(name, kind)))
+    .flat_map(|(name, kind, due)| {
+        message_answered(&format!("{kind} of {name}"), due, name, &query(name, kind))
+    })
     .collect()
 }
 
@@ -50,9 +52,16 @@ fn spelling() -> Vec<Row> {
         "dual.default.svc.cluster.locaL",
     ] {
         rows.extend(message_answered(&format!("A of {spelt}"), A, DUAL, &query(spelt, RecordType::A)));
-        rows.extend(message_answered(&format!("AAAA of {spelt}"), Aaaa, DUAL, &query(spelt, RecordType::AAAA)));
+        rows.extend(message_answered(
+            &format!("AAAA of {spelt}"),
+            Aaaa,
+            DUAL,
+            &query(spelt, RecordType::AAAA),
+        ));
     }
-    for (spelt, due) in [("GONE.default.SVC.Cluster.Local", NxDomain), ("gOnE.dEfAuLt.svc.CLUSTER.local", NxDomain)] {
+    for (spelt, due) in
+        [("GONE.default.SVC.Cluster.Local", NxDomain), ("gOnE.dEfAuLt.svc.CLUSTER.local", NxDomain)]
+    {
         rows.extend(message_answered(&format!("A of {spelt}"), due, GONE, &query(spelt, RecordType::A)));
     }
     let spelt = "sIx.DEFAULT.svc.cLUSTER.lOCAL";
@@ -68,12 +77,17 @@ fn long() -> Vec<Row> {
     let mut longer = name.to_vec();
     longer[3 * 64] += 1;
     longer.insert(3 * 64 + 1, b'l');
-    let label_of_64 = [&[64], &[b'x'; 64][..], &query("default.svc.cluster.local", RecordType::A)[HEADER..]].concat();
+    let label_of_64 =
+        [&[64], &[b'x'; 64][..], &query("default.svc.cluster.local", RecordType::A)[HEADER..]].concat();
     let mut endless = vec![63; 64 * 8];
     endless.push(0);
     [
         message_passes("a name of 256 bytes", Pass::Name, &raw_query(&longer, A_IN)),
-        message_passes("a label of 64 bytes", Pass::UnknownName, &raw_query(&label_of_64[..label_of_64.len() - 4], A_IN)),
+        message_passes(
+            "a label of 64 bytes",
+            Pass::UnknownName,
+            &raw_query(&label_of_64[..label_of_64.len() - 4], A_IN),
+        ),
         message_passes("a name of 513 bytes", Pass::Name, &raw_query(&endless, A_IN)),
         message_passes("a name of 600 bytes without an end", Pass::Name, &raw_query(&[b'x'; 600], A_IN)),
     ]
@@ -104,8 +118,10 @@ fn broken() -> Vec<Row> {
         ("neither type nor class", Pass::Name, whole[..whole.len() - 4].to_vec()),
         ("half a class", Pass::Name, whole[..whole.len() - 1].to_vec()),
     ];
-    let mut rows: Vec<Row> =
-        cases.into_iter().flat_map(|(what, reason, message)| message_passes(what, reason, &message)).collect();
+    let mut rows: Vec<Row> = cases
+        .into_iter()
+        .flat_map(|(what, reason, message)| message_passes(what, reason, &message))
+        .collect();
     for junk in [1, 11, 64] {
         let message = [&whole[..], &vec![0; junk]].concat();
         rows.extend(message_passes(&format!("{junk} bytes behind the question"), Pass::Additional, &message));
@@ -152,7 +168,11 @@ fn classes() -> Vec<Row> {
     [0_u16, 2, 3, 4, 254, 255, 0x0100, 0x0101, 0x8001, 0xffff]
         .into_iter()
         .flat_map(|class| {
-            message_passes(&format!("class {class}"), Pass::Class, &patched(message.clone(), at, class.to_be_bytes()))
+            message_passes(
+                &format!("class {class}"),
+                Pass::Class,
+                &patched(message.clone(), at, class.to_be_bytes()),
+            )
         })
         .collect()
 }

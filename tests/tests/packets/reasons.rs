@@ -21,13 +21,24 @@ const UNREACHABLE: [Pass; 1] = [Pass::NoRoom];
 #[test]
 fn every_reason_to_pass_is_reached() {
     let mut bench = Bench::new();
-    let tables =
-        [carriers::rows(), lengths::rows(), headers::rows(), questions::rows(), edns::rows(), answers::rows()];
+    let tables = [
+        carriers::rows(),
+        lengths::rows(),
+        headers::rows(),
+        questions::rows(),
+        edns::rows(),
+        answers::rows(),
+    ];
     let mut reached: BTreeSet<Pass> = tables.iter().flat_map(|rows| bench.run(rows)).collect();
     reached.extend(of_agents());
     let left: Vec<Pass> = Pass::ALL.into_iter().filter(|reason| !reached.contains(reason)).collect();
     assert_eq!(left, UNREACHABLE);
-    println!("{} rows, {} of {} reasons reached", tables.iter().map(Vec::len).sum::<usize>(), reached.len(), Pass::ALL.len());
+    println!(
+        "{} rows, {} of {} reasons reached",
+        tables.iter().map(Vec::len).sum::<usize>(),
+        reached.len(),
+        Pass::ALL.len()
+    );
 }
 
 #[test]
@@ -55,10 +66,11 @@ fn frame_that_is_no_query_is_not_dns_whatever_the_agent_does() {
 fn of_agents() -> Vec<Pass> {
     let mut silent = Kernel::without_a_beat(&settings()).unwrap();
     let mut without_table = WithoutTable::load(silent.dataplane().settings()).unwrap();
-    let reasons = [silent.run(&frame()).unwrap(), without_table.run(&frame()).unwrap()].map(|verdict| match verdict {
-        Verdict::Passed(reason) => reason,
-        Verdict::Answered(kind, _) => panic!("answered {kind:?}"),
-    });
+    let reasons =
+        [silent.run(&frame()).unwrap(), without_table.run(&frame()).unwrap()].map(|verdict| match verdict {
+            Verdict::Passed(reason) => reason,
+            Verdict::Answered(kind, _) => panic!("answered {kind:?}"),
+        });
     assert_eq!(reasons, [Pass::Stale, Pass::NoTable]);
     reasons.into()
 }

@@ -27,7 +27,11 @@ fn verifier_walks_each_program_within_the_limit() {
 
 #[test]
 fn messages_are_taken_by_the_verifier_too_and_cost_nothing_when_off() {
-    let [silent, speaking] = [false, true].map(|debug| walked(OBJECT, &load(OBJECT, debug).unwrap()).unwrap()["beeline"]);
-    assert!(speaking <= LIMIT, "with messages beeline walked {speaking} instructions, at most {LIMIT} may be");
+    let [silent, speaking] =
+        [false, true].map(|debug| walked(OBJECT, &load(OBJECT, debug).unwrap()).unwrap()["beeline"]);
+    assert!(
+        speaking <= LIMIT,
+        "with messages beeline walked {speaking} instructions, at most {LIMIT} may be"
+    );
     assert!(silent < speaking, "{silent} instructions walked with the messages off, {speaking} with them on");
 }
