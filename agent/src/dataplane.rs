@@ -199,6 +199,17 @@ impl Dataplane {
         self.table.occupancy()
     }
 
+    /// The memory of the answer table in force, which readers in this process can look names up in.
+    pub const fn memory(&self) -> &MapMemory {
+        self.table.memory()
+    }
+
+    /// What the program is told.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// Number of hooked links.
     #[must_use]
     pub fn hooked(&self) -> usize {
