@@ -8,6 +8,8 @@ mod hammer;
 mod maps;
 #[expect(dead_code, reason = "shared with the product, of which this uses a part")]
 mod packet;
+#[path = "probes/reflector.rs"]
+mod reflector;
 
 use aya_ebpf::bindings::TC_ACT_UNSPEC;
 use aya_ebpf::macros::classifier;
@@ -28,6 +30,12 @@ pub fn hammer(_ctx: TcContext) -> i32 {
         count(hammer::look_up(scratch) as u32);
     }
     TC_ACT_UNSPEC
+}
+
+/// Sends every query over IPv4 back as it is.
+#[classifier]
+pub fn reflector(ctx: TcContext) -> i32 {
+    reflector::reflect(&ctx)
 }
 
 #[cfg(not(test))]

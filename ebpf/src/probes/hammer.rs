@@ -78,7 +78,7 @@ fn is_whole(store: &Store, number: u32, payload: Payload) -> bool {
     let mut whole = count == payload.v4();
     let mut place = 0;
     while place < MOST {
-        let pair = store.word(page, masked(word + place as usize / 2, 511));
+        let pair = store.word(page, masked((word + place as usize / 2) as u64, 511));
         let address = (pair >> (place % 2 * 32)) as u32;
         whole &= place >= count || address == number << 16 | generation << 8 | place;
         place += 1;
