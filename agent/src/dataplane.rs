@@ -69,7 +69,9 @@ pub enum DataplaneError {
         source: aya::maps::MapError,
     },
     /// The heartbeat could not be stamped.
-    #[error("the heartbeat could not be stamped; the kernel program passes everything on when it gets too old")]
+    #[error(
+        "the heartbeat could not be stamped; the kernel program passes everything on when it gets too old"
+    )]
     Beat(#[source] aya::programs::ProgramError),
 }
 
@@ -111,7 +113,12 @@ impl Dataplane {
     /// # Errors
     /// When the kernel refuses; see [`Table::apply`]. Names beyond the bound on memory are no error but
     /// counted in the occupancy.
-    pub fn apply<'a, A>(&mut self, changes: &[Change], all: impl Fn() -> A, serial: u32) -> Result<(), DataplaneError>
+    pub fn apply<'a, A>(
+        &mut self,
+        changes: &[Change],
+        all: impl Fn() -> A,
+        serial: u32,
+    ) -> Result<(), DataplaneError>
     where
         A: Iterator<Item = (&'a Name, &'a Answer)>,
     {
@@ -234,8 +241,13 @@ impl Dataplane {
 }
 
 /// The loaded program of that name.
-fn classifier<'e>(ebpf: &'e mut Ebpf, name: &str) -> Result<&'e mut SchedClassifier, aya::programs::ProgramError> {
-    let program = ebpf.program_mut(name).unwrap_or_else(|| panic!("the object has a program {name}: see ebpf/src/main.rs"));
+fn classifier<'e>(
+    ebpf: &'e mut Ebpf,
+    name: &str,
+) -> Result<&'e mut SchedClassifier, aya::programs::ProgramError> {
+    let program = ebpf
+        .program_mut(name)
+        .unwrap_or_else(|| panic!("the object has a program {name}: see ebpf/src/main.rs"));
     program.try_into()
 }
 

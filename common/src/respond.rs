@@ -4,7 +4,9 @@ use core::hint::black_box;
 
 use crate::abi::Settings;
 use crate::checksum::{fold, ipv4_header};
-use crate::frame::{DNS_LEN, ETHERNET_LEN, Family, Frame, IPV4, IPV4_LEN, IPV6, IPV6_LEN, MAX_QUERY, UDP, UDP_LEN, be16};
+use crate::frame::{
+    DNS_LEN, ETHERNET_LEN, Family, Frame, IPV4, IPV4_LEN, IPV6, IPV6_LEN, MAX_QUERY, UDP, UDP_LEN, be16,
+};
 use crate::query::{self, Query};
 use crate::reply::{self, Draft};
 use crate::table::{Header, Pages, Payload, find};

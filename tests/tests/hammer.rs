@@ -88,7 +88,8 @@ fn hammer(most_bytes: u64, step: u32) -> Outcome {
     let mut writes = 0;
     thread::scope(|scope| {
         scope.spawn(|| {
-            let program: &SchedClassifier = ebpf.program("hammer").expect("a program").try_into().expect("its kind");
+            let program: &SchedClassifier =
+                ebpf.program("hammer").expect("a program").try_into().expect("its kind");
             for _ in 0..READS / u64::from(ROUND) {
                 let options = TestRunOptions { data_in: Some(&[0; 64]), repeat: ROUND, ..Default::default() };
                 if program.test_run(options).is_err() {
@@ -151,12 +152,14 @@ impl Writer {
             let places = (0..NAMES as usize).step_by(4).chain((0..NAMES as usize).filter(|at| at % 4 != 0));
             places.filter_map(|at| Some((&*names[at], record(at)?)))
         };
-        table.apply(touched.into_iter().map(|at| (&*names[at], record(at))), all).expect("the table is written");
+        table
+            .apply(touched.into_iter().map(|at| (&*names[at], record(at))), all)
+            .expect("the table is written");
     }
 }
 
 /// As ebpf/src/probes/hammer.rs expects them.
 fn addresses(number: u32, generation: u32) -> Vec<Ipv4Addr> {
-    let count = if number % 4 == 0 { 1 } else { 1 + generation % 7 };
+    let count = if number.is_multiple_of(4) { 1 } else { 1 + generation % 7 };
     (0..count).map(|place| (number << 16 | generation << 8 | place).to_le_bytes().into()).collect()
 }

@@ -55,7 +55,7 @@ impl Backing for MapBacking {
     fn create(&mut self, pages: u32) -> Result<MapMemory, BackingError> {
         let kind = BPF_MAP_TYPE_ARRAY as u32;
         let flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP;
-        let object = aya_obj::Map::new_from_params(kind, 4, PAGE_BYTES as u32, pages, flags);
+        let object = aya_obj::Map::new_from_params(kind, 4, PAGE_BYTES, pages, flags);
         let map = MapData::create(object, "beeline_pages", None)?;
         let mapping = Mapping::new(map.fd().as_fd(), pages as usize * PAGE_WORDS)?;
         Ok(MapMemory { mapping, map })

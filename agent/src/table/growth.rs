@@ -113,7 +113,7 @@ impl<B: Backing> Table<B> {
     /// # Errors
     /// When there is no memory, or the table cannot be shown.
     pub fn new(mut backing: B, key: Key, most_bytes: u64) -> Result<Self, TableError<B::Error>> {
-        let most_pages = u32::try_from(most_bytes / PAGE_BYTES as u64).unwrap_or(u32::MAX).max(3);
+        let most_pages = u32::try_from(most_bytes / u64::from(PAGE_BYTES)).unwrap_or(u32::MAX).max(3);
         let shape = Shape::roomy(0, 0).within(most_pages);
         let slots = empty(&mut backing, shape, key)?;
         backing.publish(slots.memory()).map_err(TableError::Publish)?;
@@ -132,7 +132,7 @@ impl<B: Backing> Table<B> {
             names: self.slots.names().into(),
             left_out: self.left_out.len() as u64,
             moves: self.slots.moves(),
-            bytes: u64::from(self.shape.pages()) * PAGE_BYTES as u64,
+            bytes: u64::from(self.shape.pages()) * u64::from(PAGE_BYTES),
             record_bytes: u64::from(self.slots.units()) * 16,
         }
     }
@@ -267,7 +267,11 @@ impl<B: Backing> Table<B> {
     }
 }
 
-fn empty<B: Backing>(backing: &mut B, shape: Shape, key: Key) -> Result<Slots<B::Memory>, TableError<B::Error>> {
+fn empty<B: Backing>(
+    backing: &mut B,
+    shape: Shape,
+    key: Key,
+) -> Result<Slots<B::Memory>, TableError<B::Error>> {
     let pages = shape.pages();
     let memory = backing.create(pages).map_err(|source| TableError::Create { pages, source })?;
     Ok(Slots::new(memory, shape, Header { lines: shape.lines, key }))

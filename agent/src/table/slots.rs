@@ -2,7 +2,8 @@
 
 use beeline_common::name::{CLEARED, FREE, Hash, hash};
 use beeline_common::table::{
-    Header, LINE_WORDS, LINES_PER_PAGE, PAGE_WORDS, Payload, SLOTS, first_line, kept, other_line, record_place,
+    Header, LINE_WORDS, LINES_PER_PAGE, PAGE_WORDS, Payload, SLOTS, first_line, kept, other_line,
+    record_place,
 };
 
 use super::heap::Heap;
@@ -46,7 +47,16 @@ impl<M: Memory> Slots<M> {
         for (index, word) in header.words().into_iter().enumerate().rev() {
             memory.store(index, word);
         }
-        Self { memory, header, heap, names: 0, moves: 0, moves_allowed: u32::MAX, cleared: Vec::new(), retired: Vec::new() }
+        Self {
+            memory,
+            header,
+            heap,
+            names: 0,
+            moves: 0,
+            moves_allowed: u32::MAX,
+            cleared: Vec::new(),
+            retired: Vec::new(),
+        }
     }
 
     pub(super) const fn memory(&self) -> &M {
@@ -186,7 +196,10 @@ impl<M: Memory> Slots<M> {
 
     /// The slot of the name, by the index of its tag.
     fn slot_of(&self, hash: Hash) -> Option<usize> {
-        self.lines_of(hash).into_iter().flat_map(slots_of_line).find(|slot| self.memory.load(*slot) == hash.tag)
+        self.lines_of(hash)
+            .into_iter()
+            .flat_map(slots_of_line)
+            .find(|slot| self.memory.load(*slot) == hash.tag)
     }
 
     /// A free slot for the name, in the emptier of its lines.
@@ -258,6 +271,7 @@ fn slots_of_line(line: u32) -> impl Iterator<Item = usize> {
     (0..SLOTS).map(move |slot| first + 2 * slot)
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "lines are counted in 32 bits")]
 const fn line_of_slot(slot: usize) -> u32 {
     ((slot - PAGE_WORDS) / LINE_WORDS) as u32
 }

@@ -43,7 +43,7 @@ pub fn look_up(scratch: &mut Scratch) -> Found {
     let Some((hash, _)) = hash_in(&scratch.frame, header.key) else { return Found::Wrong };
     let payload = Payload(find(&store, header.lines, hash));
     if payload.0 == 0 {
-        return if number % 4 == 0 { Found::Lost } else { Found::Absent };
+        return if number.is_multiple_of(4) { Found::Lost } else { Found::Absent };
     }
     if is_whole(&store, number, payload) { Found::Right } else { Found::Wrong }
 }
@@ -65,10 +65,10 @@ fn spell(scratch: &mut Scratch, number: u32) {
 fn is_whole(store: &Store, number: u32, payload: Payload) -> bool {
     if payload.is_inline() {
         let generation = payload.low() >> 8 & 255;
-        let count = if number % 4 == 0 { 1 } else { 1 + generation % MOST };
+        let count = if number.is_multiple_of(4) { 1 } else { 1 + generation % MOST };
         return count == 1 && payload.low() == number << 16 | generation << 8;
     }
-    if !payload.is_record() || payload.v6() != 0 || number % 4 == 0 {
+    if !payload.is_record() || payload.v6() != 0 || number.is_multiple_of(4) {
         return false;
     }
     let (page, word) = record_place(payload.low());
