@@ -22,7 +22,8 @@ use crate::verifier::opaque;
 /// Words of a page.
 pub const PAGE_WORDS: usize = 512;
 /// Bytes of a page.
-pub const PAGE_BYTES: u32 = 8 * PAGE_WORDS as u32;
+pub const PAGE_BYTES: u32 = 4096;
+const _: () = assert!(PAGE_BYTES as usize == 8 * PAGE_WORDS);
 /// Lines of slots in a page.
 pub const LINES_PER_PAGE: u32 = 64;
 /// Slots of a line: with two words each they fill one cache line of 64 bytes.
