@@ -21,14 +21,13 @@ use beeline_common::name::Key;
 use beeline_common::verdict::COUNTERS;
 use rand::Rng;
 
-use self::backing::MapBacking;
 use self::hooks::Hooks;
 use self::mapping::Shared;
 use crate::links::Command;
 use crate::table::{Occupancy, Record, Table, TableError, word_of_v4, words_of_v6};
 use crate::zone::{Answer, Change, Name};
 
-pub use self::backing::{BackingError, MapMemory};
+pub use self::backing::{BackingError, MapBacking, MapMemory};
 pub use self::counts::Counts;
 pub use self::hooks::HookError;
 pub use self::object::{OBJECT, ObjectError, load, take_map};

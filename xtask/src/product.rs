@@ -10,7 +10,11 @@ use crate::workspace::Workspace;
 /// Builds the kernel programs, the agent and the harness that embed them, then what those run against.
 pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<()> {
     build_ebpf::run(workspace)?;
-    let cargo = workspace.cargo(["build", "--release", "--package", "beeline", "--package", "beeline-tests"]);
+    // The feature that the privileged tests ask for: one build of the harness serves them and the programs.
+    let packages =
+        ["--package", "beeline", "--package", "beeline-tests", "--features", "beeline-tests/privileged"];
+    let mut cargo = workspace.cargo(["build", "--release"]);
+    cargo.args(packages);
     Step::new("agent and harness", cargo).run()?;
     let peers = workspace.command(workspace.target.join("release/peers"));
     Step::new("peers and clients (the first time CoreDNS takes minutes)", peers).run()?;

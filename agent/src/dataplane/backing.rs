@@ -36,13 +36,14 @@ impl AsRef<[AtomicU64]> for MapMemory {
 }
 
 /// Tables in the one element of the map `TABLE`.
-pub(super) struct MapBacking {
+pub struct MapBacking {
     table: ArrayOfMaps<MapData>,
 }
 
 impl MapBacking {
     /// Shows tables in `table`.
-    pub(super) const fn new(table: ArrayOfMaps<MapData>) -> Self {
+    #[must_use]
+    pub const fn new(table: ArrayOfMaps<MapData>) -> Self {
         Self { table }
     }
 }

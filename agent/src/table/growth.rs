@@ -13,6 +13,9 @@ use super::{Backing, Record};
 const FILL_PERCENT: u64 = 60;
 /// A new table has room for half as much again.
 const HEADROOM_PERCENT: u64 = 150;
+/// Names moved in one batch: each waits for two grace periods, some ten milliseconds each, and so does
+/// everything behind it. Tables that may still grow hardly need any.
+const MOVES: u32 = 8;
 /// No table is made for fewer names, or fewer units.
 const LEAST: u64 = 1024;
 
@@ -65,6 +68,8 @@ pub struct Occupancy {
     pub names: u64,
     /// Names that found no room: they pass.
     pub left_out: u64,
+    /// Names moved to make room for others, since the table was made.
+    pub moves: u64,
     /// Bytes of its memory.
     pub bytes: u64,
     /// Bytes of its records of addresses.
@@ -126,6 +131,7 @@ impl<B: Backing> Table<B> {
         Occupancy {
             names: self.slots.names().into(),
             left_out: self.left_out.len() as u64,
+            moves: self.slots.moves(),
             bytes: u64::from(self.shape.pages()) * PAGE_BYTES as u64,
             record_bytes: u64::from(self.slots.units()) * 16,
         }
@@ -145,6 +151,7 @@ impl<B: Backing> Table<B> {
     where
         A: Iterator<Item = (&'a [u8], Record<'a>)>,
     {
+        self.slots.allow_moves(MOVES);
         let mut room_was_made = false;
         let mut refused = None;
         for (name, record) in changes {

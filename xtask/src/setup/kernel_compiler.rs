@@ -66,8 +66,7 @@ fn by_rustup(workspace: &Workspace) -> anyhow::Result<Toolchain> {
             "--profile",
             "minimal",
             "--component",
-            "rust-src",
-            "clippy",
+            "rust-src,clippy",
         ]);
         Step::new("rustup toolchain install nightly", command).limit(FETCH_LIMIT).run()?;
         "nightly".to_owned()

@@ -69,7 +69,9 @@ pub(super) fn install(names: &[String]) -> anyhow::Result<()> {
     Step::new("apt-get update", apt(&["update"])).run()?;
     let mut command = apt(&["install", "--yes", "--no-install-recommends", "--no-remove"]);
     command.args(names);
-    Step::new(format!("apt-get install {}", names.join(" ")), command).run()?;
+    // The names of a long list have just been told, each with its reason.
+    let what = if names.len() > 4 { format!("of {} packages", names.len()) } else { names.join(" ") };
+    Step::new(format!("apt-get install {what}"), command).run()?;
     Ok(())
 }
 

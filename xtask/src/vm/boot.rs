@@ -43,7 +43,10 @@ pub(super) fn boot(
     let ended = Step::new(format!("machine with {}", image.release), machine)
         .shown_where(move |line| is_progress(line).then(|| format!("[{series}] {line}")))
         .limit(limit)
-        .outcome()?;
+        .outcome()
+        .with_context(|| {
+            format!("the machine did not run to its end (--limit raises its {} s)", limit.as_secs())
+        })?;
     let log = folder.join("console.log");
     std::fs::write(&log, ended.stdout.join("\n"))
         .with_context(|| format!("cannot write {}", log.display()))?;
