@@ -11,13 +11,14 @@ mod queries;
 #[path = "differential/zones.rs"]
 mod zones;
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use beeline::dataplane::DataplaneSettings;
-use beeline::zone::{Answer, Name};
+use beeline::zone::Answer;
 use beeline_common::verdict::{Answered, Pass};
 use beeline_tests::frames::{DNS_V4, DNS_V6, message_of, opened};
 use beeline_tests::host::Host;
@@ -140,11 +141,8 @@ impl Round {
     }
 
     fn report(&self, seed: u64, number: u64, case: &Case, fault: &str) -> String {
-        let answer = match &case.kind {
-            Kind::Clean(name) => Some((name, self.zone.get(name))),
-            Kind::OtherType | Kind::Spoilt => None,
-        };
-        let answer: Option<(&Name, Option<&Answer>)> = answer;
+        let name = if let Kind::Clean(name) = &case.kind { Some(name) } else { None };
+        let answer: Option<&Answer> = name.and_then(|name| self.zone.get(name));
         format!(
             "BEELINE_SEED={seed}, case {number}\n{fault}\nterms  {:?}\nasked  {:?}, {answer:?}\nframe  {}",
             self.terms,
@@ -161,7 +159,7 @@ struct Tally {
     spoilt: u64,
     answered: [u64; 4],
     spoilt_answered: u64,
-    passed: std::collections::BTreeMap<Pass, u64>,
+    passed: BTreeMap<Pass, u64>,
 }
 
 impl Tally {
