@@ -18,6 +18,7 @@ use aya::maps::{Array, MapData, PerCpuArray};
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions};
 use beeline_common::abi::Settings;
 use beeline_common::name::Key;
+use beeline_common::reply::MOST_SIZE;
 use beeline_common::verdict::COUNTERS;
 use rand::Rng;
 
@@ -265,7 +266,7 @@ fn shared(settings: &DataplaneSettings) -> Settings {
         stale_after: object::jiffies(settings.stale_after),
         ttl: settings.ttl,
         zone_len: u32::try_from(settings.zone.as_wire().len()).unwrap_or(u32::MAX),
-        max_size: settings.max_size.into(),
+        max_size: u32::from(settings.max_size).min(MOST_SIZE),
         ..Settings::default()
     };
     let v4 = settings.addresses.iter().filter_map(|a| if let IpAddr::V4(a) = a { Some(a) } else { None });

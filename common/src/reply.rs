@@ -6,7 +6,7 @@
 //! question, so that they have its spelling, as there.
 
 use crate::abi::Settings;
-use crate::checksum::{fold, halves, ipv4_header, pseudo, udp};
+use crate::checksum::{Carried, addresses, fold, ipv4_header, pseudo, udp};
 use crate::frame::{DNS, DNS_LEN, Family, Frame, IPV4, IPV6, NAME, UDP, UDP_LEN, put, word32, word64};
 use crate::query::{OPT_LEN, QUESTION_TAIL, Query, TYPE_A};
 use crate::table::{MAX_A, MAX_AAAA, Pages, Payload, kept, record_place};
@@ -21,6 +21,8 @@ pub const AAAA_LEN: u64 = 28;
 pub const SOA_LEN: u64 = 54;
 /// Size that every client takes (RFC 1035, section 2.3.4).
 pub const PLAIN_SIZE: u64 = 512;
+/// Largest message that settings may allow: with IPv6 and UDP headers it fits an Ethernet frame, and the sums of [`crate::checksum`].
+pub const MOST_SIZE: u32 = 1400;
 
 /// The largest cursor, `NAME` taken off: replies end below.
 const CURSOR: u64 = 2047;
@@ -80,12 +82,12 @@ pub fn draft<P: Pages>(
 /// Finishes a draft: OPT, header, and the frame turned round to where it came from.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "a draft is not longer than 16 bits can say")]
-pub fn finish(frame: &mut Frame, family: Family, query: &Query, draft: &Draft) -> u32 {
+pub fn finish(frame: &mut Frame, family: Family, carried: Carried, query: &Query, draft: &Draft) -> u32 {
     if query.edns != 0 {
         put_opt(frame, draft.dns_len.wrapping_sub(DNS_LEN as u64 + OPT_LEN), query);
     }
     put_dns_header(frame, query, draft);
-    turn(frame, family, draft.dns_len);
+    turn(frame, family, carried, draft.dns_len);
     ((DNS - family.start()) as u64 + draft.dns_len) as u32
 }
 
@@ -250,28 +252,24 @@ fn put_dns_header(frame: &mut Frame, query: &Query, draft: &Draft) {
 /// Sends the frame back to where it came from: addresses and ports change places, lengths and checksums follow.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "a draft is not longer than 16 bits can say")]
-fn turn(frame: &mut Frame, family: Family, dns_len: u64) {
+fn turn(frame: &mut Frame, family: Family, carried: Carried, dns_len: u64) {
     let udp_len = (UDP_LEN as u64 + dns_len) as u16;
     let start = family.start();
     let (source, target) = (word48(frame, start + 6), word48(frame, start));
     put(frame, start, source);
     put(frame, start + 6, target);
-    let addresses = match family {
+    match family {
         Family::V4 => turn_v4(frame, udp_len),
         Family::V6 => turn_v6(frame, udp_len),
-    };
-    let asked_len = u16::from_be_bytes([frame[UDP + 4], frame[UDP + 5]]);
-    let asked_check = u16::from_le_bytes([frame[UDP + 6], frame[UDP + 7]]);
-    let partial = asked_check == fold(addresses + pseudo(asked_len));
+    }
     let [s0, s1, t0, t1] = [frame[UDP], frame[UDP + 1], frame[UDP + 2], frame[UDP + 3]];
     let [l0, l1] = udp_len.to_be_bytes();
     put(frame, UDP, [t0, t1, s0, s1, l0, l1, 0, 0]);
-    let check = if partial {
-        fold(addresses + pseudo(udp_len))
-    } else if matches!(family, Family::V4) {
-        0
-    } else {
-        full_check(frame, addresses + pseudo(udp_len), dns_len)
+    let pseudo = addresses(frame, family) + pseudo(udp_len);
+    let check = match (carried, family) {
+        (Carried::Partial, _) => fold(pseudo),
+        (_, Family::V4) => 0,
+        (_, Family::V6) => full_check(frame, pseudo, dns_len),
     };
     put(frame, UDP + 6, check.to_le_bytes());
 }
@@ -286,9 +284,9 @@ fn full_check(frame: &mut Frame, pseudo: u64, dns_len: u64) -> u16 {
     }
 }
 
-/// Writes the IPv4 header of the reply; gives the sum of both addresses.
+/// Writes the IPv4 header of the reply.
 #[inline(always)]
-fn turn_v4(frame: &mut Frame, udp_len: u16) -> u64 {
+fn turn_v4(frame: &mut Frame, udp_len: u16) {
     let (source, target) = (word32(frame, IPV4 + 12), word32(frame, IPV4 + 16));
     let [l0, l1] = (udp_len + 20).to_be_bytes();
     // Whole packets carry no identification (RFC 6864); "don't fragment"; TTL 64.
@@ -298,12 +296,11 @@ fn turn_v4(frame: &mut Frame, udp_len: u16) -> u64 {
     put(frame, IPV4 + 16, source.to_le_bytes());
     let check = !fold(ipv4_header(frame, IPV4));
     put(frame, IPV4 + 10, check.to_le_bytes());
-    source as u64 + target as u64
 }
 
-/// Writes the IPv6 header of the reply; gives the sum of both addresses.
+/// Writes the IPv6 header of the reply.
 #[inline(always)]
-fn turn_v6(frame: &mut Frame, udp_len: u16) -> u64 {
+fn turn_v6(frame: &mut Frame, udp_len: u16) {
     let source = [word64(frame, IPV6 + 8), word64(frame, IPV6 + 16)];
     let target = [word64(frame, IPV6 + 24), word64(frame, IPV6 + 32)];
     let [l0, l1] = udp_len.to_be_bytes();
@@ -312,7 +309,6 @@ fn turn_v6(frame: &mut Frame, udp_len: u16) -> u64 {
     put(frame, IPV6 + 16, target[1].to_le_bytes());
     put(frame, IPV6 + 24, source[0].to_le_bytes());
     put(frame, IPV6 + 32, source[1].to_le_bytes());
-    halves(source[0]) + halves(source[1]) + halves(target[0]) + halves(target[1])
 }
 
 #[inline(always)]

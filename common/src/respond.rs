@@ -3,7 +3,7 @@
 use core::hint::black_box;
 
 use crate::abi::Settings;
-use crate::checksum::{fold, ipv4_header};
+use crate::checksum::{Carried, carried, fold, ipv4_header};
 use crate::frame::{
     DNS_LEN, ETHERNET_LEN, Family, Frame, IPV4, IPV4_LEN, IPV6, IPV6_LEN, MAX_QUERY, UDP, UDP_LEN, be16,
 };
@@ -24,6 +24,8 @@ pub struct Scratch {
     pub draft: Draft,
     /// Number of its [`Family`].
     pub family: u64,
+    /// What its checksum was: number of a [`Carried`].
+    pub carried: u64,
     /// State of the sequence that picks first addresses.
     pub random: u64,
 }
@@ -49,12 +51,15 @@ pub fn respond<P: Pages>(
     if payload == 0 {
         return Err(Pass::UnknownName);
     }
+    scratch.carried = carried(&mut scratch.frame, family)? as u64;
+    let scratch = black_box(scratch);
     let random = next_random(&mut scratch.random);
     let Scratch { frame, query, draft, .. } = scratch;
     reply::draft(frame, query, draft, Payload(payload), settings, pages, random)?;
     let scratch = black_box(scratch);
     let family = if scratch.family == Family::V4 as u64 { Family::V4 } else { Family::V6 };
-    let frame_len = reply::finish(&mut scratch.frame, family, &scratch.query, &scratch.draft);
+    let carried = Carried::from_number(scratch.carried);
+    let frame_len = reply::finish(&mut scratch.frame, family, carried, &scratch.query, &scratch.draft);
     Ok(Reply { frame_len, answered: Answered::from_number(scratch.draft.answered) })
 }
 

@@ -52,11 +52,13 @@ pub enum Pass {
     NoTable = 21,
     /// The kernel had no room to make the reply.
     NoRoom = 22,
+    /// The UDP checksum is wrong, or could be taken for a finished one as well as for one to be finished.
+    UdpChecksum = 23,
 }
 
 impl Pass {
     /// All reasons in the order of their numbers.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::NotDns,
         Self::Vlan,
         Self::IpOptions,
@@ -80,6 +82,7 @@ impl Pass {
         Self::Stale,
         Self::NoTable,
         Self::NoRoom,
+        Self::UdpChecksum,
     ];
 
     /// A phrase for an operator.
@@ -109,6 +112,7 @@ impl Pass {
             Self::Stale => "agent not heard",
             Self::NoTable => "no answer table",
             Self::NoRoom => "no room for the reply",
+            Self::UdpChecksum => "wrong or ambiguous UDP checksum",
         }
     }
 }

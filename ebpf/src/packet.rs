@@ -1,8 +1,7 @@
 //! The only access to packets.
 
 use aya_ebpf::helpers::{
-    bpf_redirect_peer, bpf_skb_change_tail, bpf_skb_change_type, bpf_skb_load_bytes, bpf_skb_pull_data,
-    bpf_skb_store_bytes,
+    bpf_redirect_peer, bpf_skb_change_tail, bpf_skb_change_type, bpf_skb_load_bytes, bpf_skb_store_bytes,
 };
 use aya_ebpf::programs::TcContext;
 use beeline_common::frame::{Family, Frame, MAX_FRAME};
@@ -58,12 +57,9 @@ pub fn copy_out(
     reply_len: u32,
 ) -> Result<(), Pass> {
     let skb = ctx.skb.skb;
-    // What is cut off cannot be brought back: make sure beforehand that the rest can be written.
-    // SAFETY: helpers on the live context.
-    if reply_len < asked_len && unsafe { bpf_skb_pull_data(skb, 0) } != 0 {
-        return Err(Pass::NoRoom);
-    }
-    // SAFETY: as above.
+    // This makes the whole packet writable before it cuts anything off, so that the store cannot fail then
+    // (`__bpf_skb_change_tail`, net/core/filter.c).
+    // SAFETY: a helper on the live context.
     if reply_len != asked_len && unsafe { bpf_skb_change_tail(skb, reply_len, 0) } != 0 {
         return Err(Pass::NoRoom);
     }

@@ -160,6 +160,18 @@ pub fn message_of(frame: &[u8]) -> Result<&[u8]> {
     Ok(Datagram::of(frame)?.udp.payload())
 }
 
+/// Does the UDP checksum of a query tell what it is: none, one to be finished, or a finished one?
+///
+/// # Errors
+/// Where the frame holds no whole UDP packet.
+pub fn tells_its_checksum(frame: &[u8]) -> Result<bool> {
+    let query = Datagram::of(frame)?;
+    let field = query.udp.checksum();
+    let partial = field.to_be_bytes() == query.pseudo_sum();
+    let full = field == query.full_checksum()?;
+    Ok((query.from.is_ipv4() && field == 0) || partial != full)
+}
+
 /// A UDP packet in a frame.
 struct Datagram<'a> {
     from: IpAddr,

@@ -22,7 +22,9 @@ pub struct Host {
 impl Default for Host {
     fn default() -> Self {
         let (query, draft) = (Query::default(), Draft::default());
-        Self { scratch: Box::new(Scratch { frame: [0; BUFFER], query, draft, family: 0, random: 0 }) }
+        Self {
+            scratch: Box::new(Scratch { frame: [0; BUFFER], query, draft, family: 0, carried: 0, random: 0 }),
+        }
     }
 }
 

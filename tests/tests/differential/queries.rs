@@ -103,7 +103,8 @@ fn edns(random: &mut StdRng) -> Edns {
 fn sender(random: &mut StdRng) -> Sender {
     let checksum =
         *[Checksum::Partial, Checksum::Partial, Checksum::Full, Checksum::Zero].choose(random).unwrap();
-    let base = *Sender::BOTH.choose(random).unwrap();
+    // Only IPv4 knows none.
+    let base = if checksum == Checksum::Zero { Sender::V4 } else { *Sender::BOTH.choose(random).unwrap() };
     let from = match base.from {
         IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::from_bits(random.random())),
         IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from_bits(random.random())),

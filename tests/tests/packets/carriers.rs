@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use beeline_common::verdict::Answered::{A, Aaaa, NxDomain};
 use beeline_common::verdict::Pass;
-use beeline_tests::frames::{Checksum, GATEWAY_MAC, IP, POD_MAC, POD_V4, Sender, mend_ip_checksum};
+use beeline_tests::frames::{
+    Checksum, GATEWAY_MAC, IP, POD_MAC, POD_V4, Sender, mend_ip_checksum, tells_its_checksum,
+};
 use beeline_tests::messages::query;
 use etherparse::{IpFragOffset, IpNumber, Ipv4Header, PacketBuilder, VlanId};
 use hickory_proto::rr::RecordType;
@@ -37,6 +39,11 @@ fn checksums() -> Vec<Row> {
     let mut rows = Vec::new();
     for sender in Sender::BOTH {
         for checksum in [Checksum::Partial, Checksum::Full, Checksum::Zero] {
+            if checksum == Checksum::Zero && sender.from.is_ipv6() {
+                let frame = sender.checksum(checksum).frame(&message());
+                rows.push(passes("no UDP checksum over IPv6", Pass::UdpChecksum, frame));
+                continue;
+            }
             for (name, kind, due) in [
                 (DUAL, RecordType::A, A),
                 (SINGLE, RecordType::A, A),
@@ -55,7 +62,25 @@ fn checksums() -> Vec<Row> {
             }
         }
     }
+    for sender in Sender::BOTH {
+        let mut frame = sender.checksum(Checksum::Full).frame(&message());
+        frame[sender.udp() + 6] ^= 1;
+        rows.push(passes("wrong UDP checksum", Pass::UdpChecksum, frame));
+        rows.push(passes("UDP checksum that is both", Pass::UdpChecksum, ambiguous(sender)));
+    }
     rows
+}
+
+/// A query whose folded pseudo header sum is its finished checksum as well: its number makes it so.
+fn ambiguous(sender: Sender) -> Vec<u8> {
+    (0..=u16::MAX)
+        .map(|number| {
+            let mut message = message();
+            message[..2].copy_from_slice(&number.to_be_bytes());
+            sender.frame(&message)
+        })
+        .find(|frame| !tells_its_checksum(frame).unwrap())
+        .expect("one number of 65,536 makes it so")
 }
 
 fn ethernet() -> Vec<Row> {
