@@ -108,7 +108,8 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
     let mut watch = tokio::spawn(links::watch(observation_sender));
     let mut beat = interval(settings.stale_after / BEATS);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut node = Node { index: Index::new(zone), synced: false, plan: Plan::new(settings.links), dataplane };
+    let mut node =
+        Node { index: Index::new(zone), synced: false, plan: Plan::new(settings.links), dataplane };
     let shutdown = shutdown.requested();
     tokio::pin!(shutdown);
 
@@ -185,7 +186,10 @@ impl Node {
                 (Command::Detach { index, name }, Ok(())) => info!(index, name, "let go"),
                 (Command::Attach { index, .. } | Command::Detach { index, .. }, Err(error)) => {
                     self.plan.failed(*index);
-                    warn!(error = &error as &dyn std::error::Error, "a link could not be hooked; its queries pass");
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a link could not be hooked; its queries pass"
+                    );
                 }
             }
         }
@@ -227,7 +231,9 @@ fn dataplane_settings(settings: &Settings, zone: &Name) -> DataplaneSettings {
 /// Passes the program's messages on to the log. Without them the agent runs as well.
 fn log_of_the_program(dataplane: &mut Dataplane) -> Option<JoinHandle<()>> {
     let mut logger = EbpfLogger::init(dataplane.ebpf())
-        .map_err(|error| warn!(error = &error as &dyn std::error::Error, "the program's messages cannot be read"))
+        .map_err(|error| {
+            warn!(error = &error as &dyn std::error::Error, "the program's messages cannot be read")
+        })
         .ok()?;
     let mut look = interval(LOOK_FOR_MESSAGES);
     Some(tokio::spawn(async move {

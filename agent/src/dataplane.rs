@@ -21,14 +21,13 @@ use beeline_common::name::Key;
 use beeline_common::verdict::COUNTERS;
 use rand::Rng;
 
-use self::backing::MapBacking;
 use self::hooks::Hooks;
 use self::mapping::Shared;
 use crate::links::Command;
 use crate::table::{Occupancy, Record, Table, TableError, word_of_v4, words_of_v6};
 use crate::zone::{Answer, Change, Name};
 
-pub use self::backing::{BackingError, MapMemory};
+pub use self::backing::{BackingError, MapBacking, MapMemory};
 pub use self::counts::Counts;
 pub use self::hooks::HookError;
 pub use self::object::{OBJECT, ObjectError, load, take_map};
@@ -70,7 +69,9 @@ pub enum DataplaneError {
         source: aya::maps::MapError,
     },
     /// The heartbeat could not be stamped.
-    #[error("the heartbeat could not be stamped; the kernel program passes everything on when it gets too old")]
+    #[error(
+        "the heartbeat could not be stamped; the kernel program passes everything on when it gets too old"
+    )]
     Beat(#[source] aya::programs::ProgramError),
 }
 
@@ -112,7 +113,12 @@ impl Dataplane {
     /// # Errors
     /// When the kernel refuses; see [`Table::apply`]. Names beyond the bound on memory are no error but
     /// counted in the occupancy.
-    pub fn apply<'a, A>(&mut self, changes: &[Change], all: impl Fn() -> A, serial: u32) -> Result<(), DataplaneError>
+    pub fn apply<'a, A>(
+        &mut self,
+        changes: &[Change],
+        all: impl Fn() -> A,
+        serial: u32,
+    ) -> Result<(), DataplaneError>
     where
         A: Iterator<Item = (&'a Name, &'a Answer)>,
     {
@@ -200,6 +206,17 @@ impl Dataplane {
         self.table.occupancy()
     }
 
+    /// The memory of the answer table in force, which readers in this process can look names up in.
+    pub const fn memory(&self) -> &MapMemory {
+        self.table.memory()
+    }
+
+    /// What the program is told.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// Number of hooked links.
     #[must_use]
     pub fn hooked(&self) -> usize {
@@ -224,8 +241,13 @@ impl Dataplane {
 }
 
 /// The loaded program of that name.
-fn classifier<'e>(ebpf: &'e mut Ebpf, name: &str) -> Result<&'e mut SchedClassifier, aya::programs::ProgramError> {
-    let program = ebpf.program_mut(name).unwrap_or_else(|| panic!("the object has a program {name}: see ebpf/src/main.rs"));
+fn classifier<'e>(
+    ebpf: &'e mut Ebpf,
+    name: &str,
+) -> Result<&'e mut SchedClassifier, aya::programs::ProgramError> {
+    let program = ebpf
+        .program_mut(name)
+        .unwrap_or_else(|| panic!("the object has a program {name}: see ebpf/src/main.rs"));
     program.try_into()
 }
 

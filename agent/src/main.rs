@@ -16,7 +16,9 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("beeline: no threads can be started: {error}; raise the process limit (pids.max, ulimit -u)");
+            eprintln!(
+                "beeline: no threads can be started: {error}; raise the process limit (pids.max, ulimit -u)"
+            );
             return Exit::Other.into();
         }
     };

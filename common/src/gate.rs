@@ -97,3 +97,61 @@ const fn word64(head: &[u8; HEAD_V6], at: usize) -> u64 {
         head[at + 7],
     ])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tag_that_was_taken_off_on_the_way_in_is_a_tag() {
+        let settings =
+            Settings { dns_v4: [u32::from_le_bytes([10, 96, 0, 10]), 0, 0, 0], ..Settings::default() };
+        assert_eq!(enter(&Query { tagged: false }, || Some(&settings)), Ok(Family::V4));
+        assert_eq!(enter(&Query { tagged: true }, || Some(&settings)), Err(Pass::Vlan));
+    }
+
+    #[test]
+    fn settings_are_looked_up_only_for_packets_to_port_53() {
+        assert_eq!(enter(&Query { tagged: false }, || None), Err(Pass::NotDns));
+        assert_eq!(enter(&NotUdp, || unreachable!("not a query")), Err(Pass::NotDns));
+    }
+
+    /// The head of a query over IPv4 to 10.96.0.10.
+    struct Query {
+        tagged: bool,
+    }
+
+    impl Packet for Query {
+        fn head<const N: usize>(&self) -> Option<&[u8; N]> {
+            const HEAD: [u8; HEAD_V4] = {
+                let mut head = [0; HEAD_V4];
+                (head[12], head[14], head[23], head[37]) = (0x08, 0x45, UDP, 53);
+                (head[30], head[31], head[33]) = (10, 96, 10);
+                head
+            };
+            HEAD.first_chunk()
+        }
+
+        fn has_vlan_tag(&self) -> bool {
+            self.tagged
+        }
+    }
+
+    /// TCP, to anywhere.
+    struct NotUdp;
+
+    impl Packet for NotUdp {
+        fn head<const N: usize>(&self) -> Option<&[u8; N]> {
+            const HEAD: [u8; HEAD_V4] = {
+                let mut head = [0; HEAD_V4];
+                (head[12], head[14], head[23], head[37]) = (0x08, 0x45, 6, 53);
+                head
+            };
+            HEAD.first_chunk()
+        }
+
+        fn has_vlan_tag(&self) -> bool {
+            false
+        }
+    }
+}

@@ -97,7 +97,7 @@ fn parse_question(frame: &Frame, dns_len: u64, key: Key, query: &mut Query) -> R
     if DNS_LEN as u64 + query.name_len + QUESTION_TAIL > dns_len {
         return Err(Pass::Name);
     }
-    let tail = masked(query.name_len as usize, 255);
+    let tail = masked(query.name_len, 255);
     if be16_at(frame, tail, 2) != CLASS_IN {
         return Err(Pass::Class);
     }
@@ -114,7 +114,7 @@ fn parse_opt(frame: &Frame, rest: u64, query: &mut Query) -> Result<(), Pass> {
     if rest < OPT_LEN {
         return Err(Pass::Additional);
     }
-    let opt = masked((query.name_len + QUESTION_TAIL) as usize, 511);
+    let opt = masked(query.name_len + QUESTION_TAIL, 511);
     if frame[NAME + opt] != 0 || be16_at(frame, opt, 1) != TYPE_OPT {
         return Err(Pass::Additional);
     }
@@ -144,7 +144,7 @@ fn walk_options(frame: &Frame, query: &mut Query) -> Result<(), Pass> {
         if query.left < 4 {
             return Err(Pass::Additional);
         }
-        let option = masked(query.cursor as usize, 1023);
+        let option = masked(query.cursor, 1023);
         let len = 4 + be16_at(frame, option, 2) as u64;
         if len > query.left {
             return Err(Pass::Additional);

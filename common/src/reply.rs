@@ -127,7 +127,7 @@ fn begin(random: u32, count: u64) -> u64 {
 fn rotate(first: u64, i: u64, count: u64) -> usize {
     let over = opaque(first + i).wrapping_sub(count);
     let below = (over as i64 >> 63) as u64;
-    masked(over.wrapping_add(below & count) as usize, 127)
+    masked(over.wrapping_add(below & count), 127)
 }
 
 /// First 8 bytes of a record: pointer to the question's name, type, class IN, half of the TTL.
@@ -151,7 +151,7 @@ fn put_a<P: Pages>(
     let [.., t2, t3] = settings.ttl.to_be_bytes();
     if payload.is_inline() {
         let [a, b, c, d] = payload.low().to_le_bytes();
-        let at = NAME + masked(question as usize, 511);
+        let at = NAME + masked(question, 511);
         put(frame, at, head);
         put(frame, at + 8, [t2, t3, 0, 4, a, b, c, d]);
         return Ok(());
@@ -167,8 +167,8 @@ fn put_a<P: Pages>(
         }
         let index = rotate(first, i, count);
         let pair = pages.word(page, word + index / 2);
-        let [a, b, c, d] = ((pair >> (index % 2 * 32)) as u32).to_le_bytes();
-        let at = NAME + masked((question + A_LEN * i) as usize, CURSOR);
+        let [a, b, c, d, ..] = (pair >> (index % 2 * 32)).to_le_bytes();
+        let at = NAME + masked(question + A_LEN * i, CURSOR);
         put(frame, at, head);
         put(frame, at + 8, [t2, t3, 0, 4, a, b, c, d]);
         i += 1;
@@ -197,7 +197,7 @@ fn put_aaaa<P: Pages>(
             break;
         }
         let index = word + 2 * rotate(first, i, count);
-        let at = NAME + masked((question + AAAA_LEN * i) as usize, CURSOR);
+        let at = NAME + masked(question + AAAA_LEN * i, CURSOR);
         put(frame, at, head);
         put(frame, at + 8, [t2, t3, 0, 16]);
         put(frame, at + 12, pages.word(page, index).to_le_bytes());
@@ -210,8 +210,9 @@ fn put_aaaa<P: Pages>(
 /// `<zone> SOA ns.dns.<zone> hostmaster.<zone> <serial> 7200 1800 86400 <ttl>`; its own TTL is capped at 300.
 #[inline(always)]
 fn put_soa(frame: &mut Frame, question: u64, query: &Query, settings: &Settings) {
-    let at = NAME + masked(question as usize, 511);
-    let zone = 0xc000 | (((DNS_LEN as u64 + query.name_len).wrapping_sub(settings.zone_len as u64) & 0x3fff) as u16);
+    let at = NAME + masked(question, 511);
+    let zone =
+        0xc000 | (((DNS_LEN as u64 + query.name_len).wrapping_sub(settings.zone_len as u64) & 0x3fff) as u16);
     let [p0, p1] = zone.to_be_bytes();
     let [t0, t1, t2, t3] = (if settings.ttl < 300 { settings.ttl } else { 300 }).to_be_bytes();
     put(frame, at, [p0, p1, 0, 6, 0, 1, t0, t1]);
@@ -229,9 +230,9 @@ fn put_soa(frame: &mut Frame, question: u64, query: &Query, settings: &Settings)
 /// Root name, the client's own size, version 0, DO as asked, no options.
 #[inline(always)]
 fn put_opt(frame: &mut Frame, behind: u64, query: &Query) {
-    let at = NAME + masked(behind as usize, CURSOR);
-    let [s0, s1] = (query.edns_size as u16).to_be_bytes();
-    let [f0, f1] = (query.edns_do as u16).to_be_bytes();
+    let at = NAME + masked(behind, CURSOR);
+    let [.., s0, s1] = query.edns_size.to_be_bytes();
+    let [.., f0, f1] = query.edns_do.to_be_bytes();
     put(frame, at, [0, 0, 41, s0, s1, 0, 0, f0]);
     put(frame, at + 8, [f1, 0, 0]);
 }
@@ -240,13 +241,15 @@ fn put_opt(frame: &mut Frame, behind: u64, query: &Query) {
 fn put_dns_header(frame: &mut Frame, query: &Query, draft: &Draft) {
     // QR and AA; then RA, Z, AD stay 0.
     let rcode = if draft.answered == Answered::NxDomain as u64 { 3 } else { 0 };
-    put(frame, DNS + 2, (0x8400 | query.copied_flags as u16 | rcode).to_be_bytes());
-    put(frame, DNS + 6, (draft.count as u16).to_be_bytes());
-    put(frame, DNS + 8, u16::from(draft.count == 0).to_be_bytes());
+    let [.., f0, f1] = (0x8400 | query.copied_flags | rcode).to_be_bytes();
+    let [.., c0, c1] = draft.count.to_be_bytes();
+    put(frame, DNS + 2, [f0, f1]);
+    put(frame, DNS + 6, [c0, c1, 0, u8::from(draft.count == 0)]);
 }
 
 /// Sends the frame back to where it came from: addresses and ports change places, lengths and checksums follow.
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "a draft is not longer than 16 bits can say")]
 fn turn(frame: &mut Frame, family: Family, dns_len: u64) {
     let udp_len = (UDP_LEN as u64 + dns_len) as u16;
     let start = family.start();
@@ -275,7 +278,7 @@ fn turn(frame: &mut Frame, family: Family, dns_len: u64) {
 
 #[inline(always)]
 fn full_check(frame: &mut Frame, pseudo: u64, dns_len: u64) -> u16 {
-    let end = DNS + masked(dns_len as usize, CURSOR);
+    let end = DNS + masked(dns_len, CURSOR);
     put(frame, end, [0; 8]);
     match !fold(pseudo + udp(frame, end)) {
         0 => 0xffff,

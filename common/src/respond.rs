@@ -4,7 +4,9 @@ use core::hint::black_box;
 
 use crate::abi::Settings;
 use crate::checksum::{fold, ipv4_header};
-use crate::frame::{DNS_LEN, ETHERNET_LEN, Family, Frame, IPV4, IPV4_LEN, IPV6, IPV6_LEN, MAX_QUERY, UDP, UDP_LEN, be16};
+use crate::frame::{
+    DNS_LEN, ETHERNET_LEN, Family, Frame, IPV4, IPV4_LEN, IPV6, IPV6_LEN, MAX_QUERY, UDP, UDP_LEN, be16,
+};
 use crate::query::{self, Query};
 use crate::reply::{self, Draft};
 use crate::table::{Header, Pages, Payload, find};
@@ -85,7 +87,8 @@ fn message_len(frame: &Frame, family: Family, frame_len: u64) -> Result<u64, Pas
 /// SplitMix64 (Steele, Lea and Flood, 2014): starts from any state, zero included, and what follows
 /// every other step is as even as what follows every one.
 #[inline(always)]
-fn next_random(state: &mut u64) -> u32 {
+#[must_use]
+pub fn next_random(state: &mut u64) -> u32 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

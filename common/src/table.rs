@@ -22,7 +22,8 @@ use crate::verifier::opaque;
 /// Words of a page.
 pub const PAGE_WORDS: usize = 512;
 /// Bytes of a page.
-pub const PAGE_BYTES: usize = 8 * PAGE_WORDS;
+pub const PAGE_BYTES: u32 = 4096;
+const _: () = assert!(PAGE_BYTES as usize == 8 * PAGE_WORDS);
 /// Lines of slots in a page.
 pub const LINES_PER_PAGE: u32 = 64;
 /// Slots of a line: with two words each they fill one cache line of 64 bytes.
@@ -40,6 +41,10 @@ pub const MAX_A: u32 = 88;
 pub const MAX_AAAA: u32 = 50;
 /// Count of addresses that says: more than an answer can carry, none are kept.
 pub const TOO_MANY: u32 = 127;
+
+const _: () = assert!(MAX_A < TOO_MANY && MAX_AAAA < TOO_MANY);
+// A record never crosses a page.
+const _: () = assert!(record_units(MAX_A, MAX_AAAA) <= UNITS_PER_PAGE);
 
 /// The memory that a table lies in, as its readers see it.
 ///
@@ -138,12 +143,24 @@ pub fn find<P: Pages>(pages: &P, lines: u32, hash: Hash) -> u64 {
     let mut open = !0;
     let mut slot = 0;
     while slot < SLOTS {
-        take(pages.word_in(first_line, 2 * slot), pages.word_in(first_line, 2 * slot + 1), hash.tag, &mut open, &mut payload);
+        take(
+            pages.word_in(first_line, 2 * slot),
+            pages.word_in(first_line, 2 * slot + 1),
+            hash.tag,
+            &mut open,
+            &mut payload,
+        );
         slot += 1;
     }
     slot = 0;
     while slot < SLOTS {
-        take(pages.word_in(second_line, 2 * slot), pages.word_in(second_line, 2 * slot + 1), hash.tag, &mut open, &mut payload);
+        take(
+            pages.word_in(second_line, 2 * slot),
+            pages.word_in(second_line, 2 * slot + 1),
+            hash.tag,
+            &mut open,
+            &mut payload,
+        );
         slot += 1;
     }
     payload
@@ -282,15 +299,5 @@ mod tests {
             prop_assert!(payload.is_record() && !payload.is_inline() && !payload.is_nxdomain());
             prop_assert_eq!((payload.v4(), payload.v6(), payload.low()), (v4, v6, unit));
         }
-    }
-
-    #[test]
-    fn the_largest_record_fits_a_page() {
-        assert!(record_units(MAX_A, MAX_AAAA) <= UNITS_PER_PAGE);
-    }
-
-    #[test]
-    fn too_many_is_no_count_that_an_answer_can_have() {
-        assert!(MAX_A < TOO_MANY && MAX_AAAA < TOO_MANY);
     }
 }

@@ -10,7 +10,7 @@ pub enum Pass {
     NotDns = 0,
     /// The frame carries a VLAN tag.
     Vlan = 1,
-    /// IPv4 with options.
+    /// IPv4 with options, or with a header that is none.
     IpOptions = 2,
     /// A fragment of an IPv4 packet.
     Fragment = 3,
@@ -28,17 +28,17 @@ pub enum Pass {
     HeaderBits = 9,
     /// Not exactly one question, or records where a query has none.
     Counts = 10,
-    /// The question's name has no end within the message and within 255 bytes.
+    /// The question has no end within the message, or its name none within 255 bytes.
     Name = 11,
     /// A class other than IN.
     Class = 12,
     /// A type that is not answered here.
     Type = 13,
-    /// The additional record is not a well-formed OPT that ends the message.
+    /// What stands behind the question is not one well-formed OPT record, or is not counted.
     Additional = 14,
     /// An EDNS version other than 0, an extended rcode or unknown EDNS flags.
     EdnsVersion = 15,
-    /// An EDNS option that CoreDNS reads, or more options than are walked.
+    /// An EDNS option that may change the answer, or more options than are walked.
     EdnsOption = 16,
     /// No answer is kept for the name.
     UnknownName = 17,
@@ -97,10 +97,10 @@ impl Pass {
             Self::Opcode => "opcode other than QUERY",
             Self::HeaderBits => "unusual header bits",
             Self::Counts => "unusual record counts",
-            Self::Name => "name without an end",
+            Self::Name => "question without an end",
             Self::Class => "class other than IN",
             Self::Type => "type not answered here",
-            Self::Additional => "additional record is no OPT",
+            Self::Additional => "no OPT record behind the question",
             Self::EdnsVersion => "EDNS version or flags",
             Self::EdnsOption => "EDNS option",
             Self::UnknownName => "no answer kept for the name",

@@ -17,6 +17,6 @@ pub fn opaque(value: u64) -> u64 {
 #[inline(always)]
 #[must_use]
 #[expect(clippy::cast_possible_truncation, reason = "the mask is far below 32 bits")]
-pub fn masked(index: usize, mask: u64) -> usize {
-    (black_box(index as u64) & mask) as usize
+pub fn masked(index: u64, mask: u64) -> usize {
+    (black_box(index) & mask) as usize
 }

@@ -25,7 +25,8 @@ static HEARTBEAT: Array<u64, 1> = Array::new();
 
 /// The answer table: one element, swapped as a whole when the table grows.
 #[btf_map]
-static TABLE: ArrayOfMaps<Array<Page, 1, { (BPF_F_MMAPABLE | BPF_F_INNER_MAP) as usize }>, 1> = ArrayOfMaps::new();
+static TABLE: ArrayOfMaps<Array<Page, 1, { (BPF_F_MMAPABLE | BPF_F_INNER_MAP) as usize }>, 1> =
+    ArrayOfMaps::new();
 
 /// Frames passed by reason, then answers by kind.
 #[btf_map]

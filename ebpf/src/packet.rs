@@ -50,7 +50,13 @@ pub fn copy_in(ctx: &TcContext, family: Family, frame: &mut Frame) -> Result<u32
 
 /// Makes the packet of `asked_len` bytes the reply of `reply_len` bytes; on failure it is what it was.
 #[inline(always)]
-pub fn copy_out(ctx: &TcContext, family: Family, frame: &Frame, asked_len: u32, reply_len: u32) -> Result<(), Pass> {
+pub fn copy_out(
+    ctx: &TcContext,
+    family: Family,
+    frame: &Frame,
+    asked_len: u32,
+    reply_len: u32,
+) -> Result<(), Pass> {
     let skb = ctx.skb.skb;
     // What is cut off cannot be brought back: make sure beforehand that the rest can be written.
     // SAFETY: helpers on the live context.

@@ -52,7 +52,7 @@ pub fn output(command: &mut Command) -> Result<Output> {
 /// Runs a command to its end, with a text as its standard input.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run()`].
 pub fn feed(command: &mut Command, input: &str) -> Result<()> {
     let _open = run::open()?;
     let mut child = command

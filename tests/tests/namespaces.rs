@@ -3,6 +3,8 @@
 //! The manifests are those of `deploy/examples`, each Pod a namespace of its own. Every check proves who answered: by
 //! counters ahead of the node's DNAT rules, which see each query that was passed on, and by CoreDNS's own count.
 
+#[path = "namespaces/bench.rs"]
+mod bench;
 #[path = "namespaces/changes.rs"]
 mod changes;
 #[path = "namespaces/demo.rs"]

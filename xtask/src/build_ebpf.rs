@@ -76,13 +76,15 @@ fn put(place: &Path, contents: &[u8]) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// aya-ebpf picks its register layout by `bpf_target_arch`; BTF is made from the debug info; and the object should not
-/// depend on where the clone stands, which BTF's line information would tell.
+/// aya-ebpf picks its register layout by `bpf_target_arch`; BTF is made from the debug info; words at odd offsets are loaded
+/// whole, which the program's maps bear on every machine it runs on, and not byte by byte, which doubles what the verifier
+/// walks; and the object should not depend on where the clone stands, which BTF's line information would tell.
 pub(crate) fn rustflags(workspace: &Workspace) -> String {
     [
         format!("--cfg=bpf_target_arch=\"{}\"", std::env::consts::ARCH),
         "-Cdebuginfo=2".to_owned(),
         "-Clink-arg=--btf".to_owned(),
+        "-Ctarget-feature=+allows-misaligned-mem-access".to_owned(),
         format!("--remap-path-prefix={}=beeline", workspace.root.display()),
     ]
     .join("\u{1f}")

@@ -36,13 +36,14 @@ impl AsRef<[AtomicU64]> for MapMemory {
 }
 
 /// Tables in the one element of the map `TABLE`.
-pub(super) struct MapBacking {
+pub struct MapBacking {
     table: ArrayOfMaps<MapData>,
 }
 
 impl MapBacking {
     /// Shows tables in `table`.
-    pub(super) const fn new(table: ArrayOfMaps<MapData>) -> Self {
+    #[must_use]
+    pub const fn new(table: ArrayOfMaps<MapData>) -> Self {
         Self { table }
     }
 }
@@ -54,7 +55,7 @@ impl Backing for MapBacking {
     fn create(&mut self, pages: u32) -> Result<MapMemory, BackingError> {
         let kind = BPF_MAP_TYPE_ARRAY as u32;
         let flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP;
-        let object = aya_obj::Map::new_from_params(kind, 4, PAGE_BYTES as u32, pages, flags);
+        let object = aya_obj::Map::new_from_params(kind, 4, PAGE_BYTES, pages, flags);
         let map = MapData::create(object, "beeline_pages", None)?;
         let mapping = Mapping::new(map.fd().as_fd(), pages as usize * PAGE_WORDS)?;
         Ok(MapMemory { mapping, map })

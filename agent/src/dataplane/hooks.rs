@@ -56,7 +56,12 @@ impl Hooks {
 
     /// Attaches `program` at the ingress of a link, before all others: by TCX, or where the kernel has
     /// none by a filter of the clsact qdisc. That qdisc is shared with others and never deleted.
-    pub(super) fn attach(&mut self, program: &mut SchedClassifier, index: u32, name: &str) -> Result<(), HookError> {
+    pub(super) fn attach(
+        &mut self,
+        program: &mut SchedClassifier,
+        index: u32,
+        name: &str,
+    ) -> Result<(), HookError> {
         if index_of(name) != Some(index) {
             return Err(HookError::Gone { name: name.to_owned() });
         }

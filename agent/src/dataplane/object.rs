@@ -14,13 +14,17 @@ pub static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bee
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectError {
     /// The binary carries none.
-    #[error("this binary was built without its kernel object: run `cargo xtask build-ebpf`, then build it again")]
+    #[error(
+        "this binary was built without its kernel object: run `cargo xtask build-ebpf`, then build it again"
+    )]
     Missing,
     /// The object or its maps were refused.
     #[error("the kernel object could not be loaded; `beeline` needs Linux 5.10 or later with BTF")]
     Load(#[source] Box<EbpfError>),
     /// A program was refused.
-    #[error("the kernel refused the program {program}; please report this with the kernel's version (uname -r)")]
+    #[error(
+        "the kernel refused the program {program}; please report this with the kernel's version (uname -r)"
+    )]
     Program {
         /// Its name.
         program: String,
@@ -28,7 +32,9 @@ pub enum ObjectError {
         source: Box<ProgramError>,
     },
     /// A map is not in the object or not of the expected kind.
-    #[error("the kernel object has no map {map} of the expected kind: agent and object are of different versions, build both anew")]
+    #[error(
+        "the kernel object has no map {map} of the expected kind: agent and object are of different versions, build both anew"
+    )]
     Map {
         /// Its name.
         map: &'static str,
@@ -53,7 +59,8 @@ pub fn load(object: &[u8], debug: bool) -> Result<Ebpf, ObjectError> {
         .map_err(|error| ObjectError::Load(Box::new(error)))?;
     for (name, program) in ebpf.programs_mut() {
         let loaded = <&mut SchedClassifier>::try_from(program).and_then(SchedClassifier::load);
-        loaded.map_err(|source| ObjectError::Program { program: name.to_owned(), source: Box::new(source) })?;
+        loaded
+            .map_err(|source| ObjectError::Program { program: name.to_owned(), source: Box::new(source) })?;
     }
     Ok(ebpf)
 }
@@ -67,7 +74,10 @@ const fn aya_log_level_all() -> u8 {
 ///
 /// # Errors
 /// When the object has none of that name and kind.
-pub fn take_map<M: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, map: &'static str) -> Result<M, ObjectError> {
+pub fn take_map<M: TryFrom<Map, Error = MapError>>(
+    ebpf: &mut Ebpf,
+    map: &'static str,
+) -> Result<M, ObjectError> {
     let taken = ebpf.take_map(map).ok_or(ObjectError::Map { map, source: None })?;
     M::try_from(taken).map_err(|source| ObjectError::Map { map, source: Some(source) })
 }

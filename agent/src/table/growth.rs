@@ -13,6 +13,9 @@ use super::{Backing, Record};
 const FILL_PERCENT: u64 = 60;
 /// A new table has room for half as much again.
 const HEADROOM_PERCENT: u64 = 150;
+/// Names moved in one batch: each waits for two grace periods, some ten milliseconds each, and so does
+/// everything behind it. Tables that may still grow hardly need any.
+const MOVES: u32 = 8;
 /// No table is made for fewer names, or fewer units.
 const LEAST: u64 = 1024;
 
@@ -65,6 +68,8 @@ pub struct Occupancy {
     pub names: u64,
     /// Names that found no room: they pass.
     pub left_out: u64,
+    /// Names moved to make room for others, since the table was made.
+    pub moves: u64,
     /// Bytes of its memory.
     pub bytes: u64,
     /// Bytes of its records of addresses.
@@ -108,7 +113,7 @@ impl<B: Backing> Table<B> {
     /// # Errors
     /// When there is no memory, or the table cannot be shown.
     pub fn new(mut backing: B, key: Key, most_bytes: u64) -> Result<Self, TableError<B::Error>> {
-        let most_pages = u32::try_from(most_bytes / PAGE_BYTES as u64).unwrap_or(u32::MAX).max(3);
+        let most_pages = u32::try_from(most_bytes / u64::from(PAGE_BYTES)).unwrap_or(u32::MAX).max(3);
         let shape = Shape::roomy(0, 0).within(most_pages);
         let slots = empty(&mut backing, shape, key)?;
         backing.publish(slots.memory()).map_err(TableError::Publish)?;
@@ -126,7 +131,8 @@ impl<B: Backing> Table<B> {
         Occupancy {
             names: self.slots.names().into(),
             left_out: self.left_out.len() as u64,
-            bytes: u64::from(self.shape.pages()) * PAGE_BYTES as u64,
+            moves: self.slots.moves(),
+            bytes: u64::from(self.shape.pages()) * u64::from(PAGE_BYTES),
             record_bytes: u64::from(self.slots.units()) * 16,
         }
     }
@@ -145,6 +151,7 @@ impl<B: Backing> Table<B> {
     where
         A: Iterator<Item = (&'a [u8], Record<'a>)>,
     {
+        self.slots.allow_moves(MOVES);
         let mut room_was_made = false;
         let mut refused = None;
         for (name, record) in changes {
@@ -260,7 +267,11 @@ impl<B: Backing> Table<B> {
     }
 }
 
-fn empty<B: Backing>(backing: &mut B, shape: Shape, key: Key) -> Result<Slots<B::Memory>, TableError<B::Error>> {
+fn empty<B: Backing>(
+    backing: &mut B,
+    shape: Shape,
+    key: Key,
+) -> Result<Slots<B::Memory>, TableError<B::Error>> {
     let pages = shape.pages();
     let memory = backing.create(pages).map_err(|source| TableError::Create { pages, source })?;
     Ok(Slots::new(memory, shape, Header { lines: shape.lines, key }))

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use beeline_common::table::{UNITS_PER_PAGE, MAX_A, MAX_AAAA, record_units};
+use beeline_common::table::{MAX_A, MAX_AAAA, UNITS_PER_PAGE, record_units};
 
 /// Units of the largest record.
-const LARGEST: usize = record_units(MAX_A, MAX_AAAA) as usize;
+const LARGEST: u32 = record_units(MAX_A, MAX_AAAA);
 
 /// The free units, by length of the free piece. A piece never crosses a page.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ impl Heap {
     /// A heap in these pages.
     pub(super) fn new(pages: Range<u32>) -> Self {
         let fresh = pages.start * UNITS_PER_PAGE..pages.end * UNITS_PER_PAGE;
-        Self { free: vec![Vec::new(); LARGEST + 1], fresh, used: 0 }
+        Self { free: vec![Vec::new(); LARGEST as usize + 1], fresh, used: 0 }
     }
 
     /// Units in records.
@@ -29,7 +29,8 @@ impl Heap {
 
     /// A piece of that many units, at least 1.
     pub(super) fn take(&mut self, units: u32) -> Option<u32> {
-        let piece = self.take_exact(units).or_else(|| self.take_fresh(units)).or_else(|| self.split(units))?;
+        let piece =
+            self.take_exact(units).or_else(|| self.take_fresh(units)).or_else(|| self.split(units))?;
         self.used += units;
         Some(piece)
     }
@@ -59,16 +60,16 @@ impl Heap {
 
     /// Cuts a longer piece; the rest stays free.
     fn split(&mut self, units: u32) -> Option<u32> {
-        let longer = (units as usize + 1..=LARGEST).find(|length| !self.free[*length].is_empty())?;
-        let piece = self.free[longer].pop()?;
-        self.keep_remainder(piece + units, u32::try_from(longer).ok()? - units);
+        let longer = (units + 1..=LARGEST).find(|length| !self.free[*length as usize].is_empty())?;
+        let piece = self.free[longer as usize].pop()?;
+        self.keep_remainder(piece + units, longer - units);
         Some(piece)
     }
 
     fn keep_remainder(&mut self, piece: u32, mut units: u32) {
         let mut piece = piece;
         while units > 0 {
-            let length = units.min(LARGEST as u32);
+            let length = units.min(LARGEST);
             self.free[length as usize].push(piece);
             piece += length;
             units -= length;
@@ -85,7 +86,7 @@ mod tests {
     proptest! {
         #[test]
         fn pieces_never_overlap_nor_cross_a_page(
-            steps in prop::collection::vec((1..=LARGEST as u32, any::<bool>()), 1..400)
+            steps in prop::collection::vec((1..=LARGEST, any::<bool>()), 1..400)
         ) {
             let mut heap = Heap::new(3..6);
             let mut taken = BTreeMap::new();

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Mutex, RwLock};
 
 use beeline_common::name::{Key, hash};
-use beeline_common::table::{Header, PAGE_BYTES, PAGE_WORDS, Pages, Payload, TOO_MANY, find, kept, record_place};
+use beeline_common::table::{
+    Header, PAGE_BYTES, PAGE_WORDS, Pages, Payload, TOO_MANY, find, kept, record_place,
+};
 use proptest::prelude::*;
 
 use super::growth::{Shape, Table};
@@ -69,7 +71,8 @@ fn expected(record: Record<'_>) -> Seen {
 }
 
 fn record_counts(v4: usize, v6: usize) -> (u32, u32) {
-    let bounded = |count: usize, most: usize| if count > most { TOO_MANY } else { u32::try_from(count).unwrap() };
+    let bounded =
+        |count: usize, most: usize| if count > most { TOO_MANY } else { u32::try_from(count).unwrap() };
     (bounded(v4, 88), bounded(v6, 50))
 }
 
@@ -117,14 +120,21 @@ fn as_record(contents: &Option<(Vec<Ipv4Addr>, Vec<Ipv6Addr>)>) -> Record<'_> {
 }
 
 fn addresses() -> impl Strategy<Value = Option<(Vec<Ipv4Addr>, Vec<Ipv6Addr>)>> {
-    let sets = (0..6_usize, 0..4_usize).prop_filter("at least one", |(v4, v6)| v4 + v6 > 0);
-    let large = prop_oneof![Just((88, 50)), Just((89, 0)), Just((0, 51)), Just((1, 51)), Just((200, 3)), Just((40, 20))];
+    let sets = (0..6_u32, 0..4_u32).prop_filter("at least one", |(v4, v6)| v4 + v6 > 0);
+    let large = prop_oneof![
+        Just((88, 50)),
+        Just((89, 0)),
+        Just((0, 51)),
+        Just((1, 51)),
+        Just((200, 3)),
+        Just((40, 20))
+    ];
     let counts = prop_oneof![8 => sets, 1 => large];
     prop_oneof![
         1 => Just(None),
         9 => (counts, any::<u32>()).prop_map(|((v4, v6), first)| {
-            let v4 = (0..v4).map(|i| Ipv4Addr::from(first.wrapping_add(i as u32))).collect();
-            let v6 = (0..v6).map(|i| Ipv6Addr::from(u128::from(first) << 64 | i as u128)).collect();
+            let v4 = (0..v4).map(|i| Ipv4Addr::from(first.wrapping_add(i))).collect();
+            let v6 = (0..v6).map(|i| Ipv6Addr::from(u128::from(first) << 64 | u128::from(i))).collect();
             Some((v4, v6))
         }),
     ]
@@ -163,7 +173,7 @@ proptest! {
 
 #[test]
 fn a_full_table_leaves_names_out_and_takes_them_back() {
-    let bytes = 16 * PAGE_BYTES as u64;
+    let bytes = 16 * u64::from(PAGE_BYTES);
     let mut table = Table::new(Alone::default(), KEY, bytes).unwrap();
     let address = |i: u32| [Ipv4Addr::from(i)];
     let records: Vec<_> = (0..8000).map(|i| (name(i), address(i))).collect();
@@ -191,7 +201,7 @@ fn a_full_table_leaves_names_out_and_takes_them_back() {
 
 #[test]
 fn a_changed_answer_that_finds_no_room_is_not_the_old_one() {
-    let mut table = Table::new(Alone::default(), KEY, 3 * PAGE_BYTES as u64).unwrap();
+    let mut table = Table::new(Alone::default(), KEY, 3 * u64::from(PAGE_BYTES)).unwrap();
     let many: Vec<_> = (0..88).map(Ipv4Addr::from).collect();
     let few = [Ipv4Addr::from(1)];
     let names: Vec<_> = (0..30).map(name).collect();
@@ -239,7 +249,7 @@ impl Backing for Beside {
 
 #[test]
 fn readers_beside_an_endless_writer_never_see_a_wrong_answer() {
-    const READERS: usize = 2;
+    const READERS: u32 = 2;
     const NAMES: u32 = 1500;
     let backing = Beside {
         shown: Arc::new(RwLock::new(words(3))),
@@ -253,14 +263,14 @@ fn readers_beside_an_endless_writer_never_see_a_wrong_answer() {
         for reader in 0..READERS {
             let (backing, stop, hits, wrong) = (backing.clone(), &stop, &hits, &wrong);
             scope.spawn(move || {
-                let mut number = reader as u32;
+                let mut number = reader;
                 while !stop.load(Ordering::Relaxed) {
                     number = (number * 5 + 1) % NAMES;
                     // Taken before the reading begins: a program, too, holds the table that it found.
                     let memory = Arc::clone(&*backing.shown.read().unwrap());
-                    backing.readers[reader].fetch_add(1, Ordering::SeqCst);
+                    backing.readers[reader as usize].fetch_add(1, Ordering::SeqCst);
                     let seen = look_up(&Reader(&memory), &name(number));
-                    backing.readers[reader].fetch_add(1, Ordering::SeqCst);
+                    backing.readers[reader as usize].fetch_add(1, Ordering::SeqCst);
                     match seen {
                         Seen::Nothing => {}
                         Seen::Addresses(v4, v6) if is_one_generation(number, &v4, &v6) => {
@@ -280,14 +290,20 @@ fn readers_beside_an_endless_writer_never_see_a_wrong_answer() {
 
 /// Addresses of one generation carry the name's number and that generation, in order.
 fn generation(number: u32, generation: u32) -> (Vec<Ipv4Addr>, Vec<Ipv6Addr>) {
-    let v4 = (0..1 + generation % 9).map(|i| Ipv4Addr::from(number << 16 | (generation % 256) << 8 | i)).collect();
-    let v6 = (0..generation % 5).map(|i| Ipv6Addr::from(u128::from(number) << 64 | u128::from(generation % 256) << 32 | u128::from(i)));
+    let v4 =
+        (0..1 + generation % 9).map(|i| Ipv4Addr::from(number << 16 | (generation % 256) << 8 | i)).collect();
+    let v6 = (0..generation % 5).map(|i| {
+        Ipv6Addr::from(u128::from(number) << 64 | u128::from(generation % 256) << 32 | u128::from(i))
+    });
     (v4, v6.collect())
 }
 
 fn is_one_generation(number: u32, v4: &[Ipv4Addr], v6: &[Ipv6Addr]) -> bool {
     let first = u32::from(v4[0]) >> 8 & 255;
-    (first..1024 * 9 * 5).step_by(256).take(180).any(|turn| generation(number, turn) == (v4.to_vec(), v6.to_vec()))
+    (first..1024 * 9 * 5)
+        .step_by(256)
+        .take(180)
+        .any(|turn| generation(number, turn) == (v4.to_vec(), v6.to_vec()))
 }
 
 /// Inserts, changes, deletes and grows, again and again.
@@ -307,7 +323,9 @@ fn churn<B: Backing<Error = Infallible>>(table: &mut Table<B>, names: u32) {
         }
         let record = |number: u32| contents.get(&number).map(|(v4, v6)| Record::Addresses(v4, v6));
         let changes = touched.into_iter().map(|number| (&*wire[number as usize], record(number)));
-        let all = || contents.iter().map(|(number, (v4, v6))| (&*wire[*number as usize], Record::Addresses(v4, v6)));
+        let all = || {
+            contents.iter().map(|(number, (v4, v6))| (&*wire[*number as usize], Record::Addresses(v4, v6)))
+        };
         table.apply(changes, all).unwrap();
     }
 }

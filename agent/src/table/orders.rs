@@ -11,10 +11,10 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread::{JoinHandle, spawn};
 
+use super::Record;
 use super::growth::Shape;
 use super::memory::{Memory, Reader};
 use super::model::{Seen, look_up, name};
-use super::Record;
 use super::slots::{Slots, WriteError};
 
 const KEY: Key = Key { k0: 7, k1: 11 };
@@ -34,7 +34,11 @@ struct Words {
 impl Sparse {
     fn new(lines: u32) -> Self {
         let zeroed = |count: usize| (0..count).map(|_| AtomicU64::new(0)).collect();
-        Self(Arc::new(Words { header: zeroed(4), lines: zeroed(lines as usize * LINE_WORDS), records: zeroed(RECORD_WORDS) }))
+        Self(Arc::new(Words {
+            header: zeroed(4),
+            lines: zeroed(lines as usize * LINE_WORDS),
+            records: zeroed(RECORD_WORDS),
+        }))
     }
 
     fn word(&self, index: usize) -> Option<&AtomicU64> {
@@ -86,8 +90,8 @@ fn a_new_name_is_seen_whole_or_not_at_all() {
 fn a_removed_name_is_never_seen_with_the_answer_of_the_one_that_takes_its_slot() {
     explore(|| {
         let (memory, mut slots) = table(1);
-        for number in 0..4 {
-            put(&mut slots, number, &three(10 + 3 * number as u8)[..1], &mut None);
+        for number in 0..4_u8 {
+            put(&mut slots, number.into(), &three(10 + 3 * number)[..1], &mut None);
         }
         let mut reader = Some(spawn(move || {
             let seen = look_up(&Reader(&memory), &name(1));

@@ -2,7 +2,8 @@
 
 use beeline_common::name::{CLEARED, FREE, Hash, hash};
 use beeline_common::table::{
-    Header, LINE_WORDS, LINES_PER_PAGE, PAGE_WORDS, Payload, SLOTS, first_line, kept, other_line, record_place,
+    Header, LINE_WORDS, LINES_PER_PAGE, PAGE_WORDS, Payload, SLOTS, first_line, kept, other_line,
+    record_place,
 };
 
 use super::heap::Heap;
@@ -15,7 +16,7 @@ pub(super) struct Full;
 /// Why a write did not happen.
 #[derive(Debug)]
 pub(super) enum WriteError<E> {
-    /// No room: nothing was changed.
+    /// No room, or none without more moves than allowed: nothing was changed.
     Full,
     /// A grace period could not be waited for.
     Wait(E),
@@ -31,6 +32,8 @@ pub(super) struct Slots<M> {
     header: Header,
     heap: Heap,
     names: u32,
+    moves: u64,
+    moves_allowed: u32,
     /// Slots whose name is gone, and records that no slot points to: readers may still hold them.
     cleared: Vec<usize>,
     retired: Vec<(u32, u32)>,
@@ -44,7 +47,16 @@ impl<M: Memory> Slots<M> {
         for (index, word) in header.words().into_iter().enumerate().rev() {
             memory.store(index, word);
         }
-        Self { memory, header, heap, names: 0, cleared: Vec::new(), retired: Vec::new() }
+        Self {
+            memory,
+            header,
+            heap,
+            names: 0,
+            moves: 0,
+            moves_allowed: u32::MAX,
+            cleared: Vec::new(),
+            retired: Vec::new(),
+        }
     }
 
     pub(super) const fn memory(&self) -> &M {
@@ -53,6 +65,15 @@ impl<M: Memory> Slots<M> {
 
     pub(super) const fn names(&self) -> u32 {
         self.names
+    }
+
+    pub(super) const fn moves(&self) -> u64 {
+        self.moves
+    }
+
+    /// Bounds the moves from now on: each waits for two grace periods.
+    pub(super) const fn allow_moves(&mut self, moves: u32) {
+        self.moves_allowed = moves;
     }
 
     pub(super) const fn units(&self) -> u32 {
@@ -175,7 +196,10 @@ impl<M: Memory> Slots<M> {
 
     /// The slot of the name, by the index of its tag.
     fn slot_of(&self, hash: Hash) -> Option<usize> {
-        self.lines_of(hash).into_iter().flat_map(slots_of_line).find(|slot| self.memory.load(*slot) == hash.tag)
+        self.lines_of(hash)
+            .into_iter()
+            .flat_map(slots_of_line)
+            .find(|slot| self.memory.load(*slot) == hash.tag)
     }
 
     /// A free slot for the name, in the emptier of its lines.
@@ -200,6 +224,8 @@ impl<M: Memory> Slots<M> {
             return Ok(slot);
         }
         let chain = self.chain_of_moves(hash).ok_or(WriteError::Full)?;
+        let moves = u32::try_from(chain.len() - 1).unwrap_or(u32::MAX);
+        self.moves_allowed = self.moves_allowed.checked_sub(moves).ok_or(WriteError::Full)?;
         for pair in chain.windows(2).rev() {
             let [from, to] = [pair[0], pair[1]];
             self.memory.store(to + 1, self.memory.load(from + 1));
@@ -208,6 +234,7 @@ impl<M: Memory> Slots<M> {
                 self.clear(to);
                 return Err(WriteError::Wait(error));
             }
+            self.moves += 1;
             self.clear(from);
             self.settle(wait).map_err(WriteError::Wait)?;
         }
@@ -244,6 +271,7 @@ fn slots_of_line(line: u32) -> impl Iterator<Item = usize> {
     (0..SLOTS).map(move |slot| first + 2 * slot)
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "lines are counted in 32 bits")]
 const fn line_of_slot(slot: usize) -> u32 {
     ((slot - PAGE_WORDS) / LINE_WORDS) as u32
 }
