@@ -176,7 +176,7 @@ fn print(runs: &[Run]) {
         let walked = run.console.walked.iter().map(|(program, count)| format!("{program} {count}"));
         table.add_row([
             run.release.clone(),
-            if run.console.walked.is_empty() { "no" } else { "yes" }.to_owned(),
+            if run.console.walked.is_empty() { "nothing" } else { "yes" }.to_owned(),
             run.console.tally.passed.to_string(),
             run.console.tally.failed.to_string(),
             walked.collect::<Vec<_>>().join("\n"),

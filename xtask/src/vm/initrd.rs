@@ -18,21 +18,24 @@ const INIT: &str = include_str!("init.sh");
 /// Where the test binary stands in the machine.
 const TEST: &str = "beeline-test";
 
+/// The machine's userland: busybox for everything, and the `ip` that knows namespaces, which busybox's own does not.
+const PROGRAMS: [&str; 2] = ["busybox", "ip"];
+
 /// A folder with everything but modules.
 pub(super) fn base(folder: &Path, binary: &Path) -> anyhow::Result<PathBuf> {
     let root = empty(&folder.join("base"))?;
     for name in ["bin", "dev", "lib", "modules", "proc", "run", "sys", "tmp", "var/run"] {
         make(&root.join(name))?;
     }
-    let busybox = ["/bin/busybox", "/usr/bin/busybox"]
-        .into_iter()
-        .map(Path::new)
-        .find(|path| path.exists())
-        .context("there is no busybox, which is the machine's userland: run `cargo xtask setup`")?;
-    copy(busybox, &root.join("bin/busybox"))?;
-    symlink("busybox", root.join("bin/sh")).context("cannot link the machine's shell")?;
     copy(binary, &root.join(TEST))?;
-    for library in libraries(busybox)?.into_iter().chain(libraries(binary)?) {
+    let mut needed = libraries(binary)?;
+    for name in PROGRAMS {
+        let program = find(name)?;
+        copy(&program, &root.join("bin").join(name))?;
+        needed.extend(libraries(&program)?);
+    }
+    symlink("busybox", root.join("bin/sh")).context("cannot link the machine's shell")?;
+    for library in needed {
         copy(&library, &root.join(library.strip_prefix("/").unwrap_or(&library)))?;
     }
     let init = root.join("init");
@@ -66,6 +69,14 @@ pub(super) fn pack(base: &Path, image: &Image, arguments: &[String], into: &Path
     cpio.args(["-e", "-c", script, "pack"]).arg(base).arg(&modules).arg(&place);
     Step::new(format!("memory disk for {}", image.release), cpio).run()?;
     Ok(place)
+}
+
+fn find(program: &str) -> anyhow::Result<PathBuf> {
+    ["/bin", "/usr/bin", "/sbin", "/usr/sbin"]
+        .into_iter()
+        .map(|folder| Path::new(folder).join(program))
+        .find(|path| path.exists())
+        .with_context(|| format!("there is no {program}, which the machine needs: run `cargo xtask setup`"))
 }
 
 /// Files that the loader will look for.

@@ -16,7 +16,7 @@ use object::{Object as _, ObjectSection as _};
 use crate::apt::{Archive, Mirrors};
 
 /// What links and their programs need where the kernel has it as modules.
-const MODULES: [&str; 3] = ["cls_bpf", "sch_ingress", "veth"];
+const MODULES: [&str; 4] = ["bridge", "cls_bpf", "sch_ingress", "veth"];
 
 /// A series of kernels that the object must load on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
