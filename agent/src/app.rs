@@ -7,22 +7,24 @@
 //!  watch ─observations─► links::Plan ─commands┘
 //! ```
 
+use std::collections::VecDeque;
+use std::future::ready;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aya_log::EbpfLogger;
+use beeline_common::table::{MAX_A, MAX_AAAA};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tracing::{debug, info, warn};
 
-use crate::cluster::{SourceError, SourceSpec, SpecError, Update};
+use crate::cluster::{Source, SourceError, SourceSpec, SpecError, Update};
 use crate::config::Settings;
 use crate::dataplane::{Dataplane, DataplaneError, DataplaneSettings};
-use crate::links::{self, Command, LinkError, Observation, Plan};
+use crate::links::{self, Command, Filter, LinkError, Observation, Plan};
 use crate::preflight::{self, Finding, PreflightError};
 use crate::shutdown::{Exit, Shutdown, ShutdownError};
-use crate::table::TableError;
-use crate::zone::{Index, Name, NameError};
+use crate::zone::{Answer, Change, Index, Name, NameError};
 
 /// Batches that wait for the one task: what does not fit waits in the source.
 const QUEUE: usize = 64;
@@ -102,17 +104,10 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
     let logger = if settings.debug_kernel { log_of_the_program(&mut dataplane) } else { None };
     info!(source = source.describe(), addresses = ?settings.dns.addresses, %zone, "started");
 
-    let (update_sender, mut updates) = mpsc::channel(QUEUE);
-    let (observation_sender, mut observations) = mpsc::channel(QUEUE);
-    let mut source = tokio::spawn(source.run(update_sender));
-    let mut watch = tokio::spawn(links::watch(observation_sender));
-    let mut beat = interval(settings.stale_after / BEATS);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut node =
-        Node { index: Index::new(zone), synced: false, plan: Plan::new(settings.links), dataplane };
+    let mut inputs = Inputs::start(source, settings.stale_after);
+    let mut node = Node::new(zone, settings.links, dataplane);
     let shutdown = shutdown.requested();
     tokio::pin!(shutdown);
-
     let ended = loop {
         tokio::select! {
             biased;
@@ -120,12 +115,9 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
                 info!(%signal, "ending");
                 break Ok(());
             }
-            _ = beat.tick() => node.dataplane.beat()?,
-            Some(observation) = observations.recv() => node.observe(observation),
-            Some(update) = updates.recv() => node.update(update)?,
-            ended = &mut watch => break ended.map_err(|_| AppError::Task("watches the links"))?.map_err(AppError::from),
-            ended = &mut source => break ended.map_err(|_| AppError::Task("reads the source"))?.map_err(AppError::from),
-            () = tokio::time::sleep(QUIET), if node.synced => node.dataplane.settle()?,
+            turned = node.turn(&mut inputs) => if turned.is_err() {
+                break turned;
+            }
         }
     };
     node.report();
@@ -136,40 +128,105 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
     ended
 }
 
+/// What the one task listens to.
+struct Inputs {
+    updates: mpsc::Receiver<Update>,
+    observations: mpsc::Receiver<Observation>,
+    source: JoinHandle<Result<(), SourceError>>,
+    watch: JoinHandle<Result<(), LinkError>>,
+    beat: Interval,
+}
+
+impl Inputs {
+    fn start(source: Box<dyn Source>, stale_after: Duration) -> Self {
+        let (update_sender, updates) = mpsc::channel(QUEUE);
+        let (observation_sender, observations) = mpsc::channel(QUEUE);
+        let mut beat = interval(stale_after / BEATS);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            updates,
+            observations,
+            source: tokio::spawn(source.run(update_sender)),
+            watch: tokio::spawn(links::watch(observation_sender)),
+            beat,
+        }
+    }
+}
+
 /// What the one task owns.
 struct Node {
     index: Index,
     synced: bool,
     plan: Plan,
+    /// What the plan wants, to be done one by one: the kernel takes some ten milliseconds for each, and
+    /// neither a beat nor a changed answer should wait for all of them.
+    commands: VecDeque<Command>,
     dataplane: Dataplane,
+    /// When to wait for a grace period, if nothing changes before.
+    settle_at: Option<Instant>,
 }
 
 impl Node {
+    fn new(zone: Name, filter: Filter, dataplane: Dataplane) -> Self {
+        let (index, plan) = (Index::new(zone), Plan::new(filter));
+        Self { index, synced: false, plan, commands: VecDeque::new(), dataplane, settle_at: None }
+    }
+
+    /// Takes one thing that happened. What makes answers true goes before what makes more of them.
+    async fn turn(&mut self, inputs: &mut Inputs) -> Result<(), AppError> {
+        tokio::select! {
+            biased;
+            _ = inputs.beat.tick() => self.beat(),
+            Some(update) = inputs.updates.recv() => self.update(update)?,
+            Some(observation) = inputs.observations.recv() => self.observe(observation),
+            () = ready(()), if !self.commands.is_empty() => self.execute_next(),
+            () = sleep_until(self.settle_at.unwrap_or_else(Instant::now)), if self.settle_at.is_some() => {
+                self.settle_at = None;
+                self.dataplane.settle()?;
+            }
+            ended = &mut inputs.source => {
+                ended.map_err(|_| AppError::Task("reads the source"))??;
+                return Err(AppError::Task("reads the source"));
+            }
+            ended = &mut inputs.watch => {
+                ended.map_err(|_| AppError::Task("watches the links"))??;
+                return Err(AppError::Task("watches the links"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A beat that fails is made good by the next, or the program passes everything on.
+    fn beat(&mut self) {
+        if let Err(error) = self.dataplane.beat() {
+            warn!(error = &error as &dyn std::error::Error, "no sign of life could be given");
+        }
+    }
+
     /// Before the first full list is complete nothing is answered: of a Service without its slices the
     /// zone would say that it has no endpoint.
     fn update(&mut self, update: Update) -> Result<(), AppError> {
         let left_out = self.dataplane.occupancy().left_out;
-        let written = match update {
+        match update {
             Update::Events(events) => {
                 let changes = self.index.update(events);
                 if !self.synced || changes.is_empty() {
                     return Ok(());
                 }
-                self.dataplane.apply(&changes, || self.index.answers(), unix_time())
+                tell_of_large_answers(changes.iter().filter_map(Change::upserted));
+                self.dataplane.apply(&changes, || self.index.answers(), unix_time())?;
+                debug!(changed = changes.len(), names = self.dataplane.occupancy().names, "answers changed");
             }
             Update::Synced => {
                 self.synced = true;
-                self.dataplane.fill(|| self.index.answers(), unix_time())
+                tell_of_large_answers(self.index.answers());
+                self.dataplane.fill(|| self.index.answers(), unix_time())?;
+                let occupancy = self.dataplane.occupancy();
+                info!(names = occupancy.names, bytes = occupancy.bytes, "answering");
             }
-        };
-        match written {
-            Err(DataplaneError::Table(error @ TableError::Create { .. })) => {
-                warn!(error = &error as &dyn std::error::Error, "the answer table could not grow");
-            }
-            other => other?,
         }
+        self.settle_at = Some(Instant::now() + QUIET);
         let occupancy = self.dataplane.occupancy();
-        info!(names = occupancy.names, bytes = occupancy.bytes, "answers written");
         if occupancy.left_out > left_out {
             warn!(
                 left_out = occupancy.left_out,
@@ -180,17 +237,18 @@ impl Node {
     }
 
     fn observe(&mut self, observation: Observation) {
-        for command in self.plan.observe(observation) {
-            match (&command, self.dataplane.execute(&command)) {
-                (Command::Attach { index, name }, Ok(())) => info!(index, name, "hooked"),
-                (Command::Detach { index, name }, Ok(())) => info!(index, name, "let go"),
-                (Command::Attach { index, .. } | Command::Detach { index, .. }, Err(error)) => {
-                    self.plan.failed(*index);
-                    warn!(
-                        error = &error as &dyn std::error::Error,
-                        "a link could not be hooked; its queries pass"
-                    );
-                }
+        self.commands.extend(self.plan.observe(observation));
+    }
+
+    fn execute_next(&mut self) {
+        let Some(command) = self.commands.pop_front() else { return };
+        let (Command::Attach { index, name } | Command::Detach { index, name }) = &command;
+        match (self.dataplane.execute(&command), &command) {
+            (Ok(()), Command::Attach { .. }) => info!(index, name, "hooked"),
+            (Ok(()), Command::Detach { .. }) => info!(index, name, "let go"),
+            (Err(error), _) => {
+                self.plan.failed(*index);
+                warn!(index, name, error = &error as &dyn std::error::Error, "not hooked: its queries pass");
             }
         }
     }
@@ -200,6 +258,22 @@ impl Node {
         match self.dataplane.counts() {
             Ok(counts) => info!(answers = counts.answers(), links = self.dataplane.hooked(), "ended"),
             Err(error) => debug!(error = &error as &dyn std::error::Error, "no counts"),
+        }
+    }
+}
+
+/// Says which names have more addresses than any answer can carry.
+fn tell_of_large_answers<'a>(answers: impl Iterator<Item = (&'a Name, &'a Answer)>) {
+    for (name, answer) in answers {
+        if let Answer::Addresses { v4, v6 } = answer
+            && (v4.len() > MAX_A as usize || v6.len() > MAX_AAAA as usize)
+        {
+            warn!(
+                %name,
+                v4 = v4.len(),
+                v6 = v6.len(),
+                "more addresses than an answer can carry: queries for them are passed on to the cluster's DNS server"
+            );
         }
     }
 }

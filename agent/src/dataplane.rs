@@ -21,6 +21,7 @@ use beeline_common::name::Key;
 use beeline_common::reply::MOST_SIZE;
 use beeline_common::verdict::COUNTERS;
 use rand::Rng;
+use tracing::warn;
 
 use self::hooks::Hooks;
 use self::mapping::Shared;
@@ -70,9 +71,7 @@ pub enum DataplaneError {
         source: aya::maps::MapError,
     },
     /// The heartbeat could not be stamped.
-    #[error(
-        "the heartbeat could not be stamped; the kernel program passes everything on when it gets too old"
-    )]
+    #[error("the heartbeat could not be stamped")]
     Beat(#[source] aya::programs::ProgramError),
 }
 
@@ -112,8 +111,8 @@ impl Dataplane {
     /// `serial` is the Unix time of the change, for SOA records.
     ///
     /// # Errors
-    /// When the kernel refuses; see [`Table::apply`]. Names beyond the bound on memory are no error but
-    /// counted in the occupancy.
+    /// When the kernel refuses; see [`Table::apply`]. Names that find no memory are no error but counted
+    /// in the occupancy.
     pub fn apply<'a, A>(
         &mut self,
         changes: &[Change],
@@ -152,7 +151,16 @@ impl Dataplane {
     {
         self.settings.serial = serial;
         self.write_settings()?;
-        Ok(self.table.apply(changes, || all().map(|(name, answer)| (name.as_wire(), record(answer))))?)
+        match self.table.apply(changes, || all().map(|(name, answer)| (name.as_wire(), record(answer)))) {
+            Err(error @ TableError::Create { .. }) => {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the answer table could not grow: names are left out"
+                );
+                Ok(())
+            }
+            written => Ok(written?),
+        }
     }
 
     /// Does what waits for a grace period, of some ten milliseconds; for quiet moments.
@@ -160,10 +168,7 @@ impl Dataplane {
     /// # Errors
     /// When it cannot be waited for.
     pub fn settle(&mut self) -> Result<(), DataplaneError> {
-        if !self.table.is_settled() {
-            self.table.settle()?;
-        }
-        Ok(())
+        Ok(self.table.settle()?)
     }
 
     /// Hooks a link or lets go of it.

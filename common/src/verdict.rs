@@ -42,7 +42,7 @@ pub enum Pass {
     EdnsOption = 16,
     /// No answer is kept for the name.
     UnknownName = 17,
-    /// The answer is larger than what the query or the device allows.
+    /// The answer is larger than what the query, the settings or the node's devices allow.
     AnswerSize = 18,
     /// The name has more addresses than an answer can ever carry.
     AnswerCount = 19,

@@ -49,7 +49,7 @@ pub fn heartbeat_slot() -> Option<&'static mut u64> {
 
 #[inline(always)]
 pub fn scratch() -> Option<&'static mut Scratch> {
-    // SAFETY: this CPU's own, and the program is not interrupted by itself.
+    // SAFETY: this CPU's own, and no second frame is worked on beside it: TC runs with softirqs held off.
     SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
 }
 

@@ -16,6 +16,8 @@ const HEADROOM_PERCENT: u64 = 150;
 /// Names moved in one batch: each waits for two grace periods, some ten milliseconds each, and so does
 /// everything behind it. Tables that may still grow hardly need any.
 const MOVES: u32 = 8;
+/// Units of the heap are counted in 32 bits.
+const MOST_PAGES: u32 = u32::MAX / UNITS_PER_PAGE;
 /// No table is made for fewer names, or fewer units.
 const LEAST: u64 = 1024;
 
@@ -113,7 +115,8 @@ impl<B: Backing> Table<B> {
     /// # Errors
     /// When there is no memory, or the table cannot be shown.
     pub fn new(mut backing: B, key: Key, most_bytes: u64) -> Result<Self, TableError<B::Error>> {
-        let most_pages = u32::try_from(most_bytes / u64::from(PAGE_BYTES)).unwrap_or(u32::MAX).max(3);
+        let most_pages = u32::try_from(most_bytes / u64::from(PAGE_BYTES)).unwrap_or(u32::MAX);
+        let most_pages = most_pages.clamp(3, MOST_PAGES);
         let shape = Shape::roomy(0, 0).within(most_pages);
         let slots = empty(&mut backing, shape, key)?;
         backing.publish(slots.memory()).map_err(TableError::Publish)?;
@@ -151,7 +154,8 @@ impl<B: Backing> Table<B> {
     where
         A: Iterator<Item = (&'a [u8], Record<'a>)>,
     {
-        self.slots.allow_moves(MOVES);
+        // A table that may grow is not worth the wait.
+        self.slots.allow_moves(if self.shape.pages() < self.most_pages { 0 } else { MOVES });
         let mut room_was_made = false;
         let mut refused = None;
         for (name, record) in changes {
@@ -185,12 +189,6 @@ impl<B: Backing> Table<B> {
     pub fn settle(&mut self) -> Result<(), TableError<B::Error>> {
         let Self { backing, slots, .. } = self;
         slots.settle(&mut |memory| backing.wait(memory)).map_err(TableError::Wait)
-    }
-
-    /// Is there anything to settle?
-    #[must_use]
-    pub fn is_settled(&self) -> bool {
-        self.slots.waiting() == 0
     }
 
     /// `false` where there is no room.
@@ -259,8 +257,9 @@ impl<B: Backing> Table<B> {
             if self.left_out.is_empty() {
                 break;
             }
-            if self.left_out.contains(&self.slots.hash(name).tag) && !self.upsert(name, record)? {
-                break;
+            if self.left_out.contains(&self.slots.hash(name).tag) {
+                // Where this one finds no room a smaller one may.
+                self.upsert(name, record)?;
             }
         }
         Ok(())

@@ -20,6 +20,16 @@ pub enum Answer {
     NxDomain,
 }
 
+impl Change {
+    /// The name and its answer, where it has one now.
+    pub fn upserted(&self) -> Option<(&Name, &Answer)> {
+        match self {
+            Self::Upsert(name, answer) => Some((name, answer)),
+            Self::Remove(_) => None,
+        }
+    }
+}
+
 impl FromIterator<IpAddr> for Answer {
     /// No address at all is [`Answer::NxDomain`].
     fn from_iter<I: IntoIterator<Item = IpAddr>>(addresses: I) -> Self {
