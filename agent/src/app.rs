@@ -30,8 +30,8 @@ use crate::zone::{Answer, Change, Index, Name, NameError};
 const QUEUE: usize = 64;
 /// Beats between two stamps that would be too old.
 const BEATS: u32 = 5;
-/// How long nothing must have changed before a grace period is waited for.
-const QUIET: Duration = Duration::from_millis(200);
+/// How long after a change a grace period is waited for: more changes may share it.
+const SETTLE_AFTER: Duration = Duration::from_millis(200);
 /// How often the program's messages are read, when they are on: their ring holds some thousand.
 const LOOK_FOR_MESSAGES: Duration = Duration::from_millis(10);
 
@@ -162,7 +162,7 @@ struct Node {
     /// neither a beat nor a changed answer should wait for all of them.
     commands: VecDeque<Command>,
     dataplane: Dataplane,
-    /// When to wait for a grace period, if nothing changes before.
+    /// When to wait for a grace period.
     settle_at: Option<Instant>,
 }
 
@@ -182,7 +182,7 @@ impl Node {
             () = ready(()), if !self.commands.is_empty() => self.execute_next(),
             () = sleep_until(self.settle_at.unwrap_or_else(Instant::now)), if self.settle_at.is_some() => {
                 self.settle_at = None;
-                self.dataplane.settle()?;
+                self.settle()?;
             }
             ended = &mut inputs.source => {
                 ended.map_err(|_| AppError::Task("reads the source"))??;
@@ -225,13 +225,23 @@ impl Node {
                 info!(names = occupancy.names, bytes = occupancy.bytes, "answering");
             }
         }
-        self.settle_at = Some(Instant::now() + QUIET);
+        self.settle_at.get_or_insert_with(|| Instant::now() + SETTLE_AFTER);
         let occupancy = self.dataplane.occupancy();
         if occupancy.left_out > left_out {
             warn!(
                 left_out = occupancy.left_out,
                 "the answer table is full: these names are passed on to the cluster's DNS server; raise --max-memory"
             );
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self) -> Result<(), AppError> {
+        let left_out = self.dataplane.occupancy().left_out;
+        self.dataplane.settle(|| self.index.answers())?;
+        let occupancy = self.dataplane.occupancy();
+        if occupancy.left_out < left_out {
+            info!(names = occupancy.names, left_out = occupancy.left_out, "names found room again");
         }
         Ok(())
     }

@@ -163,12 +163,15 @@ impl Dataplane {
         }
     }
 
-    /// Does what waits for a grace period, of some ten milliseconds; for quiet moments.
+    /// Does what waits for a grace period, of some ten milliseconds; see [`Table::settle`].
     ///
     /// # Errors
     /// When it cannot be waited for.
-    pub fn settle(&mut self) -> Result<(), DataplaneError> {
-        Ok(self.table.settle()?)
+    pub fn settle<'a, A>(&mut self, all: impl Fn() -> A) -> Result<(), DataplaneError>
+    where
+        A: Iterator<Item = (&'a Name, &'a Answer)>,
+    {
+        Ok(self.table.settle(|| all().map(|(name, answer)| (name.as_wire(), record(answer))))?)
     }
 
     /// Hooks a link or lets go of it.

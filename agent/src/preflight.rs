@@ -248,7 +248,10 @@ fn bpffs(facts: &Facts) -> Option<Finding> {
         Finding::fatal(
             Exit::Environment,
             format!("no bpf file system is mounted at {BPFFS}"),
-            format!("run `mount -t bpf bpf {BPFFS}` on the node, and mount that path in the container"),
+            format!(
+                "run `mount -t bpf bpf {BPFFS}` on the node, and mount that path in the container; `ip netns exec` hides \
+                 it: enter a namespace by `nsenter --net=/run/netns/NAME`"
+            ),
         )
     })
 }

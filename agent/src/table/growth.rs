@@ -13,9 +13,11 @@ use super::{Backing, Record};
 const FILL_PERCENT: u64 = 60;
 /// A new table has room for half as much again.
 const HEADROOM_PERCENT: u64 = 150;
-/// Names moved in one batch: each waits for two grace periods, some ten milliseconds each, and so does
-/// everything behind it. Tables that may still grow hardly need any.
-const MOVES: u32 = 8;
+/// Grace periods, of some ten milliseconds each, that one batch waits for; everything behind it waits
+/// as long, the sign of life included. A move takes two.
+const WAITS: u32 = 8;
+/// The same in a table that may still grow: what it lets go is used again, but nothing is moved.
+const WAITS_OF_GROWING: u32 = 1;
 /// Units of the heap are counted in 32 bits.
 const MOST_PAGES: u32 = u32::MAX / UNITS_PER_PAGE;
 /// No table is made for fewer names, or fewer units.
@@ -154,13 +156,11 @@ impl<B: Backing> Table<B> {
     where
         A: Iterator<Item = (&'a [u8], Record<'a>)>,
     {
-        // A table that may grow is not worth the wait.
-        self.slots.allow_moves(if self.shape.pages() < self.most_pages { 0 } else { MOVES });
-        let mut room_was_made = false;
+        self.slots.allow_waits(if self.shape.pages() < self.most_pages { WAITS_OF_GROWING } else { WAITS });
         let mut refused = None;
         for (name, record) in changes {
             let Some(record) = record else {
-                room_was_made |= self.remove(name);
+                self.remove(name);
                 continue;
             };
             if !self.upsert(name, record)? {
@@ -170,23 +170,39 @@ impl<B: Backing> Table<B> {
                     Err(error @ TableError::Create { .. }) => refused = Some(error),
                     Err(error) => return Err(error),
                 }
-                room_was_made |= self.leave_out(name);
+                self.leave_out(name);
             }
         }
-        if room_was_made && !self.left_out.is_empty() {
-            self.retry_left_out(all())?;
-        }
         if self.slots.waiting() as u64 > LEAST.max(self.occupancy().names / 16) {
-            self.settle()?;
+            self.let_go()?;
         }
         refused.map_or(Ok(()), Err)
     }
 
-    /// Makes what was let go usable again; to be called when there is time to wait for a grace period.
+    /// Makes what was let go usable again, and gives it to names of `all` that found no room; to be called
+    /// soon after changes, when there is time to wait for a grace period.
     ///
     /// # Errors
     /// When it cannot be waited for.
-    pub fn settle(&mut self) -> Result<(), TableError<B::Error>> {
+    pub fn settle<'a, A>(&mut self, all: impl Fn() -> A) -> Result<(), TableError<B::Error>>
+    where
+        A: Iterator<Item = (&'a [u8], Record<'a>)>,
+    {
+        self.let_go()?;
+        if self.left_out.is_empty() {
+            return Ok(());
+        }
+        self.slots.allow_waits(WAITS);
+        for (name, record) in all() {
+            if self.left_out.contains(&self.slots.hash(name).tag) {
+                // Where this one finds no room a smaller one may.
+                self.upsert(name, record)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn let_go(&mut self) -> Result<(), TableError<B::Error>> {
         let Self { backing, slots, .. } = self;
         slots.settle(&mut |memory| backing.wait(memory)).map_err(TableError::Wait)
     }
@@ -206,18 +222,17 @@ impl<B: Backing> Table<B> {
         }
     }
 
-    /// Did that make room?
-    fn remove(&mut self, name: &[u8]) -> bool {
+    fn remove(&mut self, name: &[u8]) {
         if !self.left_out.is_empty() {
             self.left_out.remove(&self.slots.hash(name).tag);
         }
-        self.slots.remove(name)
+        self.slots.remove(name);
     }
 
     /// A name without room passes: an answer of before must not stay.
-    fn leave_out(&mut self, name: &[u8]) -> bool {
+    fn leave_out(&mut self, name: &[u8]) {
         self.left_out.insert(self.slots.hash(name).tag);
-        self.slots.remove(name)
+        self.slots.remove(name);
     }
 
     /// Fills a larger table with `all` and puts it in force; `false` where the bound forbids a larger one.
@@ -246,23 +261,6 @@ impl<B: Backing> Table<B> {
         self.backing.publish(slots.memory()).map_err(TableError::Publish)?;
         (self.shape, self.slots, self.left_out) = (shape, slots, left_out);
         Ok(true)
-    }
-
-    fn retry_left_out<'a>(
-        &mut self,
-        all: impl Iterator<Item = (&'a [u8], Record<'a>)>,
-    ) -> Result<(), TableError<B::Error>> {
-        self.settle()?;
-        for (name, record) in all {
-            if self.left_out.is_empty() {
-                break;
-            }
-            if self.left_out.contains(&self.slots.hash(name).tag) {
-                // Where this one finds no room a smaller one may.
-                self.upsert(name, record)?;
-            }
-        }
-        Ok(())
     }
 }
 

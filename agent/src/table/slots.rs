@@ -16,7 +16,7 @@ pub(super) struct Full;
 /// Why a write did not happen.
 #[derive(Debug)]
 pub(super) enum WriteError<E> {
-    /// No room, or none without more moves than allowed: nothing was changed.
+    /// No room, or none without more waits than allowed: nothing was changed.
     Full,
     /// A grace period could not be waited for.
     Wait(E),
@@ -24,6 +24,8 @@ pub(super) enum WriteError<E> {
 
 /// How far a chain of moves is sought: 4 lines a step.
 const LONGEST_CHAIN: usize = 4;
+/// Of a hundred slots, how many may be taken before no chain is sought any more: hardly any is found then.
+const FULLEST_PERCENT: u64 = 97;
 
 /// A table in `memory`, and what the writer alone knows of it.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ pub(super) struct Slots<M> {
     heap: Heap,
     names: u32,
     moves: u64,
-    moves_allowed: u32,
+    waits_allowed: u32,
     /// Slots whose name is gone, and records that no slot points to: readers may still hold them.
     cleared: Vec<usize>,
     retired: Vec<(u32, u32)>,
@@ -53,7 +55,7 @@ impl<M: Memory> Slots<M> {
             heap,
             names: 0,
             moves: 0,
-            moves_allowed: u32::MAX,
+            waits_allowed: u32::MAX,
             cleared: Vec::new(),
             retired: Vec::new(),
         }
@@ -71,9 +73,9 @@ impl<M: Memory> Slots<M> {
         self.moves
     }
 
-    /// Bounds the moves from now on: each waits for two grace periods.
-    pub(super) const fn allow_moves(&mut self, moves: u32) {
-        self.moves_allowed = moves;
+    /// Bounds the grace periods that writes wait for from now on; a write that needs more finds no room.
+    pub(super) const fn allow_waits(&mut self, waits: u32) {
+        self.waits_allowed = waits;
     }
 
     pub(super) const fn units(&self) -> u32 {
@@ -96,7 +98,7 @@ impl<M: Memory> Slots<M> {
         let payload = match self.write_record(record) {
             Ok(payload) => payload,
             Err(Full) => {
-                self.settle(wait).map_err(WriteError::Wait)?;
+                self.settle_within_bounds(wait)?;
                 self.write_record(record).map_err(|Full| WriteError::Full)?
             }
         };
@@ -122,14 +124,13 @@ impl<M: Memory> Slots<M> {
         Ok(())
     }
 
-    /// Takes `name` out; was it there?
-    pub(super) fn remove(&mut self, name: &[u8]) -> bool {
-        let Some(slot) = self.slot_of(self.hash(name)) else { return false };
+    /// Takes `name` out; nothing happens where it is not there.
+    pub(super) fn remove(&mut self, name: &[u8]) {
+        let Some(slot) = self.slot_of(self.hash(name)) else { return };
         let old = Payload(self.memory.load(slot + 1));
         self.clear(slot);
         self.retire(old);
         self.names -= 1;
-        true
     }
 
     /// What stands for `name` in this table.
@@ -150,6 +151,18 @@ impl<M: Memory> Slots<M> {
             self.heap.give(piece, units);
         }
         Ok(())
+    }
+
+    /// Settles, where there is anything to settle and a wait is allowed.
+    fn settle_within_bounds<E>(
+        &mut self,
+        wait: &mut impl FnMut(&M) -> Result<(), E>,
+    ) -> Result<(), WriteError<E>> {
+        if self.waiting() == 0 || self.waits_allowed == 0 {
+            return Ok(());
+        }
+        self.waits_allowed -= 1;
+        self.settle(wait).map_err(WriteError::Wait)
     }
 
     fn clear(&mut self, slot: usize) {
@@ -219,13 +232,17 @@ impl<M: Memory> Slots<M> {
         hash: Hash,
         wait: &mut impl FnMut(&M) -> Result<(), E>,
     ) -> Result<usize, WriteError<E>> {
-        self.settle(wait).map_err(WriteError::Wait)?;
+        self.settle_within_bounds(wait)?;
         if let Some(slot) = self.free_slot(hash) {
             return Ok(slot);
         }
+        let slots = u64::from(self.header.lines) * SLOTS as u64;
+        if self.waits_allowed == 0 || u64::from(self.names) * 100 >= slots * FULLEST_PERCENT {
+            return Err(WriteError::Full);
+        }
         let chain = self.chain_of_moves(hash).ok_or(WriteError::Full)?;
-        let moves = u32::try_from(chain.len() - 1).unwrap_or(u32::MAX);
-        self.moves_allowed = self.moves_allowed.checked_sub(moves).ok_or(WriteError::Full)?;
+        let waits = 2 * u32::try_from(chain.len() - 1).unwrap_or(u32::MAX >> 1);
+        self.waits_allowed = self.waits_allowed.checked_sub(waits).ok_or(WriteError::Full)?;
         for pair in chain.windows(2).rev() {
             let [from, to] = [pair[0], pair[1]];
             self.memory.store(to + 1, self.memory.load(from + 1));
