@@ -18,13 +18,13 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tracing::{debug, info, warn};
 
-use crate::cluster::{Source, SourceError, SourceSpec, SpecError, Update};
+use crate::cluster::{Source, SourceError, Update};
 use crate::config::Settings;
 use crate::dataplane::{Dataplane, DataplaneError, DataplaneSettings};
 use crate::links::{self, Command, Filter, LinkError, Observation, Plan};
 use crate::preflight::{self, Finding, PreflightError};
 use crate::shutdown::{Exit, Shutdown, ShutdownError};
-use crate::zone::{Answer, Change, Index, Name, NameError};
+use crate::zone::{Answer, Change, Index, Name};
 
 /// Batches that wait for the one task: what does not fit waits in the source.
 const QUEUE: usize = 64;
@@ -38,17 +38,6 @@ const LOOK_FOR_MESSAGES: Duration = Duration::from_millis(10);
 /// Why the agent ended before it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// `--source` names nothing.
-    #[error("--source: {0}")]
-    Spec(#[from] SpecError),
-    /// `--zone` is no name.
-    #[error("--zone {zone}: {source}")]
-    Zone {
-        /// What was given.
-        zone: String,
-        /// What is wrong with it.
-        source: NameError,
-    },
     /// The node could not be looked at.
     #[error(transparent)]
     Preflight(#[from] PreflightError),
@@ -77,7 +66,6 @@ impl AppError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Spec(_) | Self::Zone { .. } => Exit::Usage,
             Self::Unfit(finding) => finding.fatal.unwrap_or(Exit::Environment),
             Self::Preflight(_) | Self::Dataplane(_) | Self::Links(_) => Exit::Environment,
             Self::Source(_) => Exit::Source,
@@ -92,12 +80,8 @@ impl AppError {
 /// When it cannot start, or cannot go on.
 pub async fn run(settings: Settings) -> Result<(), AppError> {
     let shutdown = Shutdown::listen()?;
-    let source = settings.source.parse::<SourceSpec>()?.open();
-    let zone: Name = settings
-        .dns
-        .zone
-        .parse()
-        .map_err(|source| AppError::Zone { zone: settings.dns.zone.clone(), source })?;
+    let source = settings.source.clone().open()?;
+    let zone = settings.dns.zone.clone();
     look_at_the_node()?;
 
     let mut dataplane = Dataplane::load(&dataplane_settings(&settings, &zone))?;

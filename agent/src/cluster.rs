@@ -120,9 +120,12 @@ impl std::fmt::Display for SourceSpec {
 
 impl SourceSpec {
     /// The source itself, not yet running.
-    pub fn open(self) -> Box<dyn Source> {
+    ///
+    /// # Errors
+    /// When it is not there at all, so that this is told before anything else is begun.
+    pub fn open(self) -> Result<Box<dyn Source>, SourceError> {
         match self {
-            Self::Files(folder) => Box::new(Files::new(folder)),
+            Self::Files(folder) => Ok(Box::new(Files::open(folder)?)),
         }
     }
 }
@@ -136,7 +139,15 @@ mod tests {
         let spec: SourceSpec = "files:deploy/examples".parse().expect("a source");
         assert_eq!(spec, SourceSpec::Files("deploy/examples".into()));
         assert_eq!(spec.to_string(), "files:deploy/examples");
-        assert_eq!(spec.open().describe(), "manifests in deploy/examples");
+    }
+
+    #[test]
+    fn source_is_opened_only_where_its_folder_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let source = SourceSpec::Files(folder.path().into()).open().expect("a source");
+        assert_eq!(source.describe(), format!("manifests in {}", folder.path().display()));
+        let missing = SourceSpec::Files(folder.path().join("missing")).open();
+        assert!(matches!(missing.err(), Some(SourceError::NotFound(_))));
     }
 
     #[test]

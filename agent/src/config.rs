@@ -11,13 +11,11 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::cluster::SourceSpec;
 use crate::links::Filter;
 use crate::telemetry::{self, LogFormat, LogSettings};
 
 pub use dns::DnsSettings;
-
-/// The prefix of a source that is a folder of manifests.
-const FILES: &str = "files:";
 
 /// Answers pods' DNS queries about headless Services from kernel maps.
 #[derive(Debug, Parser)]
@@ -41,7 +39,7 @@ enum Verb {
 struct RunArgs {
     /// Where the cluster's state comes from: `files:DIR` is a folder of Kubernetes manifests
     #[arg(long, value_name = "SOURCE")]
-    source: String,
+    source: SourceSpec,
 
     #[command(flatten)]
     dns: dns::DnsArgs,
@@ -85,8 +83,8 @@ pub enum Invocation {
 /// How the agent runs.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where the cluster's state comes from, as it was typed.
-    pub source: String,
+    /// Where the cluster's state comes from.
+    pub source: SourceSpec,
     /// What is answered, and how.
     pub dns: DnsSettings,
     /// Which links may be hooked.
@@ -114,13 +112,15 @@ pub fn parse_from(
 impl RunArgs {
     fn settings(self) -> Result<Settings, clap::Error> {
         let dns = self.dns.settings().map_err(|reason| invalid(&reason))?;
-        // Other sources find the addresses in the cluster.
-        if self.source.starts_with(FILES) && dns.addresses.is_empty() {
-            return Err(error(
-                ErrorKind::MissingRequiredArgument,
-                "no DNS address given or found: a folder of manifests does not tell which address pods ask; type it, \
-                 like --dns-address 10.96.0.10",
-            ));
+        match self.source {
+            SourceSpec::Files(_) if dns.addresses.is_empty() => {
+                return Err(error(
+                    ErrorKind::MissingRequiredArgument,
+                    "no DNS address given or found: a folder of manifests does not tell which address pods ask; \
+                     type it, like --dns-address 10.96.0.10",
+                ));
+            }
+            SourceSpec::Files(_) => {}
         }
         let links = Filter::new(&self.interface, &self.exclude_interface)
             .map_err(|error| invalid(&format!("--interface or --exclude-interface: {error}")))?;
@@ -163,9 +163,9 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_manual() {
         let settings = run(&["--source", "files:/manifests", "--dns-address", "10.96.0.10"]);
-        assert_eq!(settings.source, "files:/manifests");
+        assert_eq!(settings.source, SourceSpec::Files("/manifests".into()));
         assert_eq!(settings.dns.addresses, [IpAddr::from([10, 96, 0, 10])]);
-        assert_eq!(settings.dns.zone, "cluster.local");
+        assert_eq!(settings.dns.zone.to_string(), "cluster.local");
         assert_eq!((settings.dns.ttl, settings.dns.max_size), (30, 1232));
         assert!(settings.links.allows("veth0"));
         assert_eq!(settings.max_memory, 256 << 20);
@@ -194,7 +194,7 @@ mod tests {
         ]);
         let addresses: Vec<String> = settings.dns.addresses.iter().map(ToString::to_string).collect();
         assert_eq!(addresses, ["10.96.0.10", "fd00::a", "169.254.20.10"]);
-        assert_eq!(settings.dns.zone, "cluster.example");
+        assert_eq!(settings.dns.zone.to_string(), "cluster.example");
         assert_eq!((settings.dns.ttl, settings.dns.max_size), (5, 512));
         assert!(settings.links.allows("cali1") && settings.links.allows("lxc1"));
         assert!(!settings.links.allows("cali-host") && !settings.links.allows("veth1"));
@@ -205,15 +205,12 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_is_no_folder_may_find_the_dns_addresses_itself() {
-        assert_eq!(run(&["--source", "elsewhere"]).dns.addresses, [] as [IpAddr; 0]);
-    }
-
-    #[test]
     fn every_bad_argument_is_answered_with_what_to_type_and_exit_code_2() {
         let dns = ["--source", "files:m", "--dns-address", "10.96.0.10"];
         let cases: &[(&[&str], &str)] = &[
             (&[], "--source <SOURCE>"),
+            (&["--source", "elsewhere"], "unknown source `elsewhere`: use files:DIR"),
+            (&["--source", "files:"], "`files:` names no folder"),
             (&["--source", "files:m"], "no DNS address given or found"),
             (&["--source", "files:m"], "type it, like --dns-address 10.96.0.10"),
             (

@@ -6,7 +6,9 @@
 //!
 //! The room is pure. It never does I/O, never waits, never fails: what cannot be a DNS name is left out, and what
 //! is left out is passed on to the cluster's DNS server. It never gives a part of an answer: a Service that it
-//! cannot answer exactly as CoreDNS would has no names here at all.
+//! cannot answer exactly as CoreDNS would has no names here at all. Nor has one with no slice and no Pod that its
+//! selector finds, ready or not: its slices or Pods may stand in a manifest that was refused, or be still on their
+//! way, and to deny the name on that ground would be wrong. Slices or Pods that are known and all unready do deny it.
 //!
 //! ```text
 //!  Service ──┐ headless?

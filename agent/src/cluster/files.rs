@@ -2,7 +2,8 @@
 //!
 //! Enters: every `*.yaml`, `*.yml` and `*.json` below the folder. Leaves: events about the Services, Pods and
 //! EndpointSlices in them, within milliseconds of an edit. A file that is refused keeps its last good objects, with
-//! a warning that says where and why; it never takes another file along.
+//! a warning that says where and why; it never takes another file along. An object of an unknown kind is warned of and
+//! left out.
 //!
 //! Names that start with a dot are not read. A link to a file is followed, and so is one to a folder; but an edit of
 //! what a link leads to, outside the folder, goes unseen until the link itself changes. The links of a mounted
@@ -31,7 +32,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::catalog::Catalog;
 use self::pending::{Due, Pending, Stage};
 use self::walk::Identity;
-use super::manifest::{Problem, parse};
+use super::manifest::{Manifest, Problem, parse};
 use super::{Source, SourceError, Update};
 use crate::zone::{Event, Object};
 
@@ -50,9 +51,10 @@ pub struct Files {
 }
 
 impl Files {
-    /// The manifests below `folder`.
-    pub fn new(folder: PathBuf) -> Self {
-        Self { folder }
+    /// The manifests below `folder`, which must be a folder that can be read.
+    pub fn open(folder: PathBuf) -> Result<Self, SourceError> {
+        walk::check(&folder)?;
+        Ok(Self { folder })
     }
 }
 
@@ -89,7 +91,10 @@ pub fn load(folder: &Path) -> Result<(Vec<Object>, Vec<Problem>), SourceError> {
     let (mut catalog, mut problems) = (Catalog::default(), tree.problems);
     for file in &tree.files {
         match walk::read(file).map(|text| parse(file, &text.unwrap_or_default())) {
-            Ok(Ok(objects)) => drop(catalog.put(file, objects)),
+            Ok(Ok(manifest)) => {
+                problems.extend(manifest.unknown);
+                catalog.put(file, manifest.objects);
+            }
             Ok(Err(faults)) => problems.extend(faults),
             Err(fault) => problems.push(fault),
         }
@@ -234,6 +239,9 @@ impl Reader {
             if name.starts_with(b"..") || (folder && (*path == self.root || !walk::is_hidden(path))) {
                 self.pending.note_everything(now);
             } else if walk::is_manifest(path) {
+                // Nobody closes a link that was made.
+                let linked = matches!(event.kind, EventKind::Create(_)) && walk::is_link(path);
+                let stage = if linked { Stage::Doubtful } else { stage };
                 self.pending.note(path, stage, now);
             }
         }
@@ -296,7 +304,7 @@ impl Reader {
         };
         let fresh = || walk::age(file).is_some_and(|age| age < EMPTY);
         if text.is_empty() && self.catalog.holds(file) && fresh() {
-            return self.pending.note(file, Stage::Unsettled, Instant::now());
+            return self.pending.note(file, Stage::Doubtful, Instant::now());
         }
         let hash = self.hasher.hash_one(&text);
         if self.said.insert(file.into(), hash) == Some(hash) {
@@ -304,7 +312,8 @@ impl Reader {
         }
         match parse(file, &text) {
             Err(problems) => self.refuse(file, &problems),
-            Ok(objects) => {
+            Ok(Manifest { objects, unknown }) => {
+                unknown.iter().for_each(|problem| warn(problem, "object left out"));
                 if self.catalog.put(file, objects) {
                     tracing::info!(file = %file.display(), "the file is good again");
                 }
@@ -340,8 +349,8 @@ fn stage(kind: EventKind) -> Option<Stage> {
         EventKind::Access(_) => None,
         EventKind::Modify(ModifyKind::Name(RenameMode::From)) | EventKind::Remove(_) => Some(Stage::Gone),
         EventKind::Modify(ModifyKind::Name(_)) => Some(Stage::Settled),
-        EventKind::Create(_) | EventKind::Modify(_) | EventKind::Any | EventKind::Other => {
-            Some(Stage::Unsettled)
-        }
+        // A `chmod` behind the close must not have the reading wait for another one.
+        EventKind::Modify(ModifyKind::Metadata(_)) => Some(Stage::Doubtful),
+        EventKind::Create(_) | EventKind::Modify(_) | EventKind::Any | EventKind::Other => Some(Stage::Open),
     }
 }

@@ -1,7 +1,10 @@
 //! The text of a manifest file into objects of the zone.
 //!
 //! Pure: what is wrong comes back as [`Problem`]s, all of a file's at once. A file counts whole or not at all, so
-//! that half an edit never takes away what its other half still means.
+//! that half an edit never takes away what its other half still means. Only an object of an unknown kind is told and
+//! passed over: it may well be another program's, and the rest of its file counts.
+
+mod kind;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,6 +14,7 @@ use k8s_openapi::api::discovery::v1 as discovery;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use self::kind::{Header, Kind};
 use super::convert;
 use crate::zone::Object;
 
@@ -54,28 +58,39 @@ pub(super) struct Placed {
     pub(super) line: usize,
 }
 
-/// All objects of a file that matter here, in order; or everything that is wrong with it. JSON where the file is
-/// called so, YAML otherwise.
-pub(super) fn parse(file: &Path, text: &str) -> Result<Vec<Placed>, Vec<Problem>> {
+/// What a good file holds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Manifest {
+    /// The objects that matter here, in order.
+    pub(super) objects: Vec<Placed>,
+    /// The objects of kinds that neither matter here nor are known not to.
+    pub(super) unknown: Vec<Problem>,
+}
+
+/// What a file holds, or everything that is wrong with it. JSON where the file is called so, YAML otherwise.
+pub(super) fn parse(file: &Path, text: &str) -> Result<Manifest, Vec<Problem>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let json = file.extension().is_some_and(|extension| extension == "json");
     let documents = if json { Document::of_json(text) } else { Document::of_yaml(text) };
-    let (mut placed, mut problems) = (Vec::new(), Vec::new());
+    let (mut manifest, mut problems) = (Manifest::default(), Vec::new());
     for document in documents {
         let (number, line) = (document.number, document.line);
-        match document.objects() {
-            Ok(objects) => {
-                placed.extend(objects.into_iter().map(|object| Placed { object, document: number, line }));
+        let problem = |line, reason| Problem { file: file.into(), document: number, line, reason };
+        match document.content() {
+            Ok(Content { objects, unknown }) => {
+                let placed = |object| Placed { object, document: number, line };
+                manifest.objects.extend(objects.into_iter().map(placed));
+                manifest.unknown.extend(unknown.into_iter().map(|reason| problem(line, reason)));
             }
-            Err(fault) => problems.push(Problem {
-                file: file.into(),
-                document: number,
-                line: fault.line.unwrap_or(line),
-                reason: fault.reason,
-            }),
+            Err(fault) => problems.push(problem(fault.line.unwrap_or(line), fault.reason)),
         }
     }
-    if problems.is_empty() { Ok(placed) } else { Err(problems) }
+    if problems.is_empty() {
+        return Ok(manifest);
+    }
+    problems.extend(manifest.unknown);
+    problems.sort();
+    Err(problems)
 }
 
 /// What is wrong with a document, and the line of the file where that is known.
@@ -88,6 +103,14 @@ impl From<String> for Fault {
     fn from(reason: String) -> Self {
         Self { line: None, reason }
     }
+}
+
+/// What a document holds.
+#[derive(Default)]
+struct Content {
+    objects: Vec<Object>,
+    /// For each object of an unknown kind, what to say of it.
+    unknown: Vec<String>,
 }
 
 #[derive(Clone, Copy)]
@@ -106,15 +129,6 @@ struct Document<'a> {
     /// The first line that says something.
     line: usize,
     text: &'a str,
-}
-
-/// What every Kubernetes object starts with.
-#[derive(Deserialize)]
-struct Header {
-    #[serde(rename = "apiVersion", default)]
-    api_version: String,
-    #[serde(default)]
-    kind: String,
 }
 
 #[derive(Deserialize)]
@@ -163,23 +177,23 @@ impl<'a> Document<'a> {
             .collect()
     }
 
-    fn objects(&self) -> Result<Vec<Object>, Fault> {
+    fn content(&self) -> Result<Content, Fault> {
         let header: Header = self.read()?;
-        let Some(kind) = Kind::of(&header)? else { return Ok(Vec::new()) };
-        match kind {
-            Kind::Service => Ok(vec![service(self.read()?)?]),
-            Kind::Pod => Ok(vec![pod(self.read()?)?]),
-            Kind::EndpointSlice => Ok(vec![endpoint_slice(self.read()?)?]),
+        let mut content = Content::default();
+        match Kind::of(&header)? {
+            Kind::Service => content.objects.push(service(self.read()?)?),
+            Kind::Pod => content.objects.push(pod(self.read()?)?),
+            Kind::EndpointSlice => content.objects.push(endpoint_slice(self.read()?)?),
             Kind::List(of) => {
                 let list: List = self.read()?;
-                let items = list.items.into_iter().enumerate();
-                let objects = items.filter_map(|(at, item)| {
-                    let object = item_object(item, of).transpose()?;
-                    Some(object.map_err(|reason| Fault::from(format!("items[{at}]: {reason}"))))
-                });
-                objects.collect()
+                for (at, item) in list.items.iter().enumerate() {
+                    content.take(item, of, at).map_err(|reason| format!("items[{at}]: {reason}"))?;
+                }
             }
+            Kind::Useless => header.skip(),
+            Kind::Unknown => content.unknown.push(header.unknown()),
         }
+        Ok(content)
     }
 
     fn read<T: DeserializeOwned>(&self) -> Result<T, Fault> {
@@ -229,54 +243,25 @@ fn without_place(message: &str) -> String {
     }
 }
 
-/// The kinds that matter here.
-#[derive(Clone, Copy)]
-enum Kind {
-    Service,
-    Pod,
-    EndpointSlice,
-    /// Many objects; of this apiVersion and kind where they do not say their own.
-    List(Option<(&'static str, &'static str)>),
-}
-
-impl Kind {
-    /// None where the object does not matter here. StatefulSets and Deployments do not make pods: Pods do.
-    fn of(header: &Header) -> Result<Option<Self>, String> {
-        match (header.api_version.as_str(), header.kind.as_str()) {
-            ("", _) => Err("apiVersion is missing; a manifest starts with apiVersion and kind".into()),
-            (_, "") => Err("kind is missing; a manifest starts with apiVersion and kind".into()),
-            ("v1", "Service") => Ok(Some(Self::Service)),
-            ("v1", "Pod") => Ok(Some(Self::Pod)),
-            ("discovery.k8s.io/v1", "EndpointSlice") => Ok(Some(Self::EndpointSlice)),
-            ("v1", "List") => Ok(Some(Self::List(None))),
-            ("v1", "ServiceList") => Ok(Some(Self::List(Some(("v1", "Service"))))),
-            ("v1", "PodList") => Ok(Some(Self::List(Some(("v1", "Pod"))))),
-            ("discovery.k8s.io/v1", "EndpointSliceList") => {
-                Ok(Some(Self::List(Some(("discovery.k8s.io/v1", "EndpointSlice")))))
-            }
-            (api_version, kind) => {
-                tracing::debug!(api_version, kind, "skipped: makes no endpoints");
-                Ok(None)
-            }
+impl Content {
+    /// Takes the item of a list that stands at `at`.
+    fn take(&mut self, item: &serde_json::Value, of: Option<(&str, &str)>, at: usize) -> Result<(), String> {
+        let mut header: Header = from_value(item)?;
+        if let Some((api_version, kind)) = of
+            && header.api_version.is_empty()
+            && header.kind.is_empty()
+        {
+            (header.api_version, header.kind) = (api_version.into(), kind.into());
         }
-    }
-}
-
-/// One item of a list. None where it does not matter here.
-fn item_object(item: serde_json::Value, of: Option<(&str, &str)>) -> Result<Option<Object>, String> {
-    let mut header: Header = from_value(&item)?;
-    if let Some((api_version, kind)) = of
-        && header.api_version.is_empty()
-        && header.kind.is_empty()
-    {
-        (header.api_version, header.kind) = (api_version.into(), kind.into());
-    }
-    match Kind::of(&header)? {
-        None => Ok(None),
-        Some(Kind::Service) => service(from_value(&item)?).map(Some),
-        Some(Kind::Pod) => pod(from_value(&item)?).map(Some),
-        Some(Kind::EndpointSlice) => endpoint_slice(from_value(&item)?).map(Some),
-        Some(Kind::List(_)) => Err("a list inside a list; put its items into the outer one".into()),
+        match Kind::of(&header)? {
+            Kind::Service => self.objects.push(service(from_value(item)?)?),
+            Kind::Pod => self.objects.push(pod(from_value(item)?)?),
+            Kind::EndpointSlice => self.objects.push(endpoint_slice(from_value(item)?)?),
+            Kind::List(_) => return Err("a list inside a list; put its items into the outer one".into()),
+            Kind::Useless => header.skip(),
+            Kind::Unknown => self.unknown.push(format!("items[{at}]: {}", header.unknown())),
+        }
+        Ok(())
     }
 }
 
@@ -334,17 +319,69 @@ mod tests {
         for text in ["", "\n\n", "# only a comment\n", "---\n---\n", "%YAML 1.2\n---\n"] {
             assert_eq!(yaml(text), [], "{text:?}");
         }
-        assert_eq!(parse("a.json".as_ref(), "\n"), Ok(Vec::new()));
+        assert_eq!(parse("a.json".as_ref(), "\n"), Ok(Manifest::default()));
     }
 
     #[test]
-    fn other_kinds_are_skipped() {
-        for (api_version, kind) in
-            [("apps/v1", "StatefulSet"), ("v1", "ConfigMap"), ("example.com/v1", "Service")]
-        {
+    fn kinds_of_kubernetes_that_make_no_endpoints_are_skipped() {
+        for (api_version, kind) in [
+            ("apps/v1", "StatefulSet"),
+            ("apps/v1", "DeploymentList"),
+            ("v1", "ConfigMap"),
+            ("v1", "Namespace"),
+            ("v1", "Endpoints"),
+            ("networking.k8s.io/v1", "NetworkPolicy"),
+            ("kustomize.config.k8s.io/v1beta1", "Kustomization"),
+        ] {
             let text = format!("apiVersion: {api_version}\nkind: {kind}\nspec: [1, 2]\n");
-            assert_eq!(yaml(&text), []);
+            assert_eq!(parse("a.yaml".as_ref(), &text), Ok(Manifest::default()), "{kind}");
         }
+    }
+
+    #[test]
+    fn unknown_kind_is_told_and_the_rest_of_its_file_counts() {
+        let good = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\n";
+        for (api_version, kind) in [
+            ("v1", "Sevice"),
+            ("v1", "service"),
+            ("v1", "StatefulSet"),
+            ("v1", "EndpointSlice"),
+            ("v2", "Service"),
+            ("apps/v1", "Pod"),
+            ("discovery.k8s.io/v1beta1", "EndpointSlice"),
+            ("discovery.k8s.io/v1", "EndpointSlices"),
+            ("serving.knative.dev/v1", "Service"),
+            ("example.com/v1", "Database"),
+        ] {
+            let text = format!("{good}---\napiVersion: {api_version}\nkind: {kind}\nspec: [1, 2]\n");
+            let manifest = parse("a.yaml".as_ref(), &text).expect("a manifest");
+            assert_eq!(places(&manifest.objects), [("a", 1, 1)]);
+            let told: Vec<String> = manifest.unknown.iter().map(ToString::to_string).collect();
+            assert_eq!(
+                told,
+                [format!(
+                    "a.yaml: document 2, line 5: unknown kind `{kind}` of `{api_version}`: Service and Pod of `v1` and \
+                     EndpointSlice of `discovery.k8s.io/v1` are taken, and lists of them; mend the kind or the \
+                     apiVersion if it is meant to be one of these"
+                )]
+            );
+        }
+    }
+
+    #[test]
+    fn unknown_kind_in_a_list_is_told_with_its_place() {
+        let text = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Sevice}\n\
+                    - {apiVersion: v1, kind: Service, metadata: {name: a}}\n";
+        let manifest = parse("a.yaml".as_ref(), text).expect("a manifest");
+        assert_eq!(places(&manifest.objects), [("a", 1, 1)]);
+        assert!(manifest.unknown[0].reason.starts_with("items[0]: unknown kind `Sevice` of `v1`: "));
+    }
+
+    #[test]
+    fn file_that_is_refused_tells_its_unknown_kinds_as_well() {
+        let told = problems("a.yaml", "{apiVersion: v1, kind: Sevice}\n---\nkind: Pod\n");
+        assert_eq!(told.len(), 2);
+        assert!(told[0].starts_with("a.yaml: document 1, line 1: unknown kind `Sevice`"), "{told:?}");
     }
 
     #[test]
@@ -371,7 +408,7 @@ mod tests {
             "a.json".as_ref(),
             "{\n\t\"apiVersion\": \"v1\",\n\t\"kind\": \"Service\",\n\t\"metadata\": {\"name\": \"a\"}\n}\n",
         );
-        assert_eq!(places(&placed.expect("a manifest")), [("a", 1, 1)]);
+        assert_eq!(places(&placed.expect("a manifest").objects), [("a", 1, 1)]);
     }
 
     #[test]
@@ -450,7 +487,7 @@ mod tests {
     }
 
     fn yaml(text: &str) -> Vec<Placed> {
-        parse("a.yaml".as_ref(), text).unwrap_or_else(|problems| panic!("{problems:?}"))
+        parse("a.yaml".as_ref(), text).unwrap_or_else(|problems| panic!("{problems:?}")).objects
     }
 
     fn problems(file: &str, text: &str) -> Vec<String> {

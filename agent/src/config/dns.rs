@@ -2,38 +2,41 @@
 
 use std::net::IpAddr;
 
+use beeline_common::abi::DNS_ADDRESSES;
+use beeline_common::reply::{MOST_SIZE, PLAIN_SIZE};
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 
-/// Most DNS addresses of each family: what the kernel program compares a packet with.
-const MOST_ADDRESSES: usize = 4;
+use crate::zone::Name;
 
 #[derive(Debug, Args)]
 pub(super) struct DnsArgs {
-    /// Address that pods send DNS queries to (repeatable or separated by commas; at most 4 of each family)
-    #[arg(long, value_name = "IP", value_delimiter = ',')]
+    #[arg(long, value_name = "IP", value_delimiter = ',', help = format!(
+        "Address that pods send DNS queries to (repeatable or separated by commas; at most {DNS_ADDRESSES} of each family)"
+    ))]
     dns_address: Vec<IpAddr>,
 
     /// The cluster's DNS zone
     #[arg(long, value_name = "NAME", default_value = "cluster.local", value_parser = zone)]
-    zone: String,
+    zone: Name,
 
     /// Time to live of the answers
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=3600))]
     ttl: u32,
 
     /// Largest UDP answer; a query that needs more is passed on
-    #[arg(long, value_name = "BYTES", default_value_t = 1232, value_parser = clap::value_parser!(u16).range(512..=1400))]
+    #[arg(long, value_name = "BYTES", default_value_t = 1232, value_parser = RangedU64ValueParser::<u16>::new().range(PLAIN_SIZE..=u64::from(MOST_SIZE)))]
     max_size: u16,
 }
 
 /// What is answered, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DnsSettings {
-    /// The addresses that pods send queries to, without repeats, at most four of each family. Empty where the source is
-    /// to find them.
+    /// The addresses that pods send queries to, without repeats, at most [`DNS_ADDRESSES`] of each
+    /// family. Empty where the source is to find them.
     pub addresses: Vec<IpAddr>,
-    /// The cluster's zone: lower case, without the final dot.
-    pub zone: String,
+    /// The cluster's zone: labels of a host name, which is stricter than [`Name`] itself.
+    pub zone: Name,
     /// Time to live of the answers, in seconds.
     pub ttl: u32,
     /// Largest UDP payload of an answer, in bytes.
@@ -74,9 +77,9 @@ fn addresses(given: &[IpAddr]) -> Result<Vec<IpAddr>, String> {
         ("IPv4", addresses.iter().filter(|address| address.is_ipv4()).count()),
         ("IPv6", addresses.iter().filter(|address| address.is_ipv6()).count()),
     ] {
-        if count > MOST_ADDRESSES {
+        if count > DNS_ADDRESSES {
             return Err(format!(
-                "--dns-address: {count} {family} addresses are more than {MOST_ADDRESSES}; give only those that pods ask"
+                "--dns-address: {count} {family} addresses are more than {DNS_ADDRESSES}; give only those that pods ask"
             ));
         }
     }
@@ -84,7 +87,7 @@ fn addresses(given: &[IpAddr]) -> Result<Vec<IpAddr>, String> {
 }
 
 /// Reads a DNS name of host-name labels (RFC 1123): letters, digits and inner hyphens.
-fn zone(typed: &str) -> Result<String, String> {
+fn zone(typed: &str) -> Result<Name, String> {
     const EXAMPLE: &str = "write it like cluster.local";
     let name = typed.strip_suffix('.').unwrap_or(typed);
     if name.is_empty() {
@@ -106,7 +109,7 @@ fn zone(typed: &str) -> Result<String, String> {
         };
         return Err(format!("{reason}; {EXAMPLE}"));
     }
-    Ok(name.to_ascii_lowercase())
+    name.parse().map_err(|error| format!("{error}; {EXAMPLE}"))
 }
 
 #[cfg(test)]
@@ -121,7 +124,7 @@ mod tests {
             ("k8s", "k8s"),
             ("a-1.b2", "a-1.b2"),
         ] {
-            assert_eq!(zone(typed).as_deref(), Ok(kept));
+            assert_eq!(zone(typed).map(|zone| zone.to_string()).as_deref(), Ok(kept));
         }
     }
 

@@ -247,8 +247,33 @@ mod tests {
             with("web", |service| service.selector = Labels::default()),
             pod("p", "web", "10.0.0.1"),
         ]);
-        assert_eq!(answer(&index, "web"), [""; 0]);
-        assert_eq!(index.answers().count(), 1, "its name is known all the same");
+        assert_eq!(index.answers().count(), 0, "others make its slices: until they come, nothing is known");
+    }
+
+    #[test]
+    fn service_of_which_neither_slice_nor_pod_is_known_is_passed_on() {
+        let mut index = index();
+        assert_eq!(index.update([service("web"), pod("p", "other", "10.0.0.1")]), []);
+        let _ = index.update([pod("web-0", "web", "10.0.0.1")]);
+        assert_eq!(answer(&index, "web"), ["10.0.0.1"]);
+        let changes = index.update([delete(Kind::Pod, "web-0")]);
+        assert_eq!(changes, ["web", "10-0-0-1.web"].map(|name| Change::Remove(full(name))));
+    }
+
+    #[test]
+    fn service_whose_pods_are_all_unready_does_not_exist() {
+        let mut index = index();
+        let Event::Apply(Object::Pod(mut pod)) = pod("web-0", "web", "10.0.0.1") else { unreachable!() };
+        pod.ready = false;
+        let changes = index.update([service("web"), Event::Apply(Object::Pod(pod))]);
+        assert_eq!(changes, [Change::Upsert(full("web"), Answer::NxDomain)]);
+    }
+
+    #[test]
+    fn service_whose_slice_is_empty_does_not_exist() {
+        let mut index = index();
+        let changes = index.update([service("web"), slice("a", "web", &[])]);
+        assert_eq!(changes, [Change::Upsert(full("web"), Answer::NxDomain)]);
     }
 
     #[test]

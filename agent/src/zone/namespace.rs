@@ -161,7 +161,11 @@ impl Namespace {
             return Box::new([]);
         }
         if entry.slices.is_empty() {
-            let pods = self.selected(&service.selector);
+            let mut pods = self.selected(&service.selector).peekable();
+            // Of endpoints nothing at all is known, which is not the same as that there are none.
+            if pods.peek().is_none() {
+                return Box::new([]);
+            }
             return render(services, service, pods.flat_map(|pod| ready_of_pod(service, pod)));
         }
         render(services, service, ready_of_slices(&entry.slices))

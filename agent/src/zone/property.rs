@@ -100,6 +100,15 @@ fn oracle<'a>(objects: impl Iterator<Item = &'a Object>) -> BTreeMap<String, BTr
         if slices.iter().any(|slice| slice.address_type == AddressType::Fqdn) {
             continue;
         }
+        let selected: Vec<&Pod> = objects
+            .iter()
+            .filter_map(|object| if let Object::Pod(pod) = object { Some(pod) } else { None })
+            .filter(|pod| pod.namespace == service.namespace && !service.selector.is_empty())
+            .filter(|pod| service.selector.iter().all(|pair| pod.labels.iter().any(|label| label == pair)))
+            .collect();
+        if slices.is_empty() && selected.is_empty() {
+            continue;
+        }
         let own = format!("{}.{}.svc.cluster.local", service.name, service.namespace);
         names.insert(own.clone(), BTreeSet::new());
         let mut add = |hostname: Option<&str>, address: IpAddr| {
@@ -112,15 +121,12 @@ fn oracle<'a>(objects: impl Iterator<Item = &'a Object>) -> BTreeMap<String, BTr
                 add(endpoint.hostname.as_deref(), endpoint.address);
             }
         }
-        if !slices.is_empty() || service.selector.is_empty() {
+        if !slices.is_empty() {
             continue;
         }
-        for object in &objects {
-            let Object::Pod(pod) = object else { continue };
-            let labels: Vec<&str> = pod.labels.iter().collect();
+        for pod in selected {
             let ready = service.publish_not_ready_addresses || (pod.ready && !pod.terminating);
-            let selected = service.selector.iter().all(|pair| labels.contains(&pair));
-            if pod.namespace != service.namespace || !selected || pod.ended || !ready {
+            if pod.ended || !ready {
                 continue;
             }
             let in_subdomain = pod.subdomain.as_ref() == Some(&service.name);

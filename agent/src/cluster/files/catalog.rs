@@ -214,7 +214,7 @@ mod tests {
     }
 
     fn put(catalog: &mut Catalog, file: &str, text: &str) -> bool {
-        catalog.put(file.as_ref(), parse(file.as_ref(), text).expect("a good file"))
+        catalog.put(file.as_ref(), parse(file.as_ref(), text).expect("a good file").objects)
     }
 
     fn services(names: &[&str]) -> String {

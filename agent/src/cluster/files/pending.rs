@@ -1,7 +1,8 @@
 //! Which files to read next, and when.
 //!
 //! Pure: time is an argument. A file is read once its writer seems done, so that a half-written one is not taken
-//! at its word: soon after it was closed or put in place by a rename, later while it is still being written.
+//! at its word: soon after it was closed or put in place by a rename. One that is open for writing waits for its
+//! close; for a writer that never closes it, [`LONGEST`] is the end of patience.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -14,23 +15,27 @@ pub(super) enum Stage {
     Settled,
     /// Not there any more. An editor that saves by rename puts it back at once.
     Gone,
+    /// Changed otherwise than by writing, or found empty: no close need follow. Of a file that is open for writing
+    /// it tells nothing.
+    Doubtful,
     /// Just made, or written to and not closed yet.
-    Unsettled,
+    Open,
 }
 
 impl Stage {
     /// How long to wait for another sign of the same file.
     fn quiet(self) -> Duration {
-        Duration::from_millis(match self {
-            Self::Settled => 2,
-            Self::Gone => 20,
-            Self::Unsettled => 50,
-        })
+        match self {
+            Self::Settled => Duration::from_millis(2),
+            Self::Gone => Duration::from_millis(20),
+            Self::Doubtful => Duration::from_millis(50),
+            Self::Open => LONGEST,
+        }
     }
 }
 
-/// Longest wait from the first sign: a file that is written without pause is read all the same.
-const LONGEST: Duration = Duration::from_millis(100);
+/// Longest wait from the first sign: a file that is written without pause, or never closed, is read all the same.
+const LONGEST: Duration = Duration::from_secs(3);
 
 /// What is to be read, and when.
 #[derive(Debug, Default)]
@@ -43,6 +48,8 @@ pub(super) struct Pending {
 struct Wait {
     since: Instant,
     until: Instant,
+    /// Somebody is writing: a close is to come.
+    open: bool,
 }
 
 /// What is to be read now.
@@ -94,7 +101,13 @@ impl Pending {
 impl Wait {
     fn longer(wait: Option<Self>, stage: Stage, now: Instant) -> Self {
         let since = wait.map_or(now, |wait| wait.since);
-        Self { since, until: (now + stage.quiet()).min(since + LONGEST) }
+        let open = match stage {
+            Stage::Open => true,
+            Stage::Doubtful => wait.is_some_and(|wait| wait.open),
+            Stage::Settled | Stage::Gone => false,
+        };
+        let quiet = if open { Stage::Open.quiet() } else { stage.quiet() };
+        Self { since, until: (now + quiet).min(since + LONGEST), open }
     }
 }
 
@@ -115,17 +128,37 @@ mod tests {
     #[test]
     fn file_that_is_written_waits_for_its_close() {
         let (mut pending, start) = (Pending::default(), Instant::now());
-        pending.note("a".as_ref(), Stage::Unsettled, start);
-        assert_eq!(pending.due(start + ms(49)), files(&[]));
-        pending.note("a".as_ref(), Stage::Settled, start + ms(49));
-        assert_eq!(pending.due(start + ms(51)), files(&["a"]));
+        pending.note("a".as_ref(), Stage::Open, start);
+        assert_eq!(pending.due(start + ms(2900)), files(&[]), "what is there may be half of it");
+        pending.note("a".as_ref(), Stage::Settled, start + ms(2900));
+        assert_eq!(pending.due(start + ms(2902)), files(&["a"]));
+    }
+
+    #[test]
+    fn file_that_is_never_closed_is_read_after_three_seconds() {
+        let (mut pending, start) = (Pending::default(), Instant::now());
+        pending.note("a".as_ref(), Stage::Open, start);
+        assert_eq!(pending.due(start + ms(2999)), files(&[]));
+        assert_eq!(pending.due(start + ms(3000)), files(&["a"]));
+    }
+
+    #[test]
+    fn doubtful_sign_of_an_open_file_does_not_hasten_its_reading() {
+        let (mut pending, start) = (Pending::default(), Instant::now());
+        for file in ["a", "b"] {
+            pending.note(file.as_ref(), Stage::Doubtful, start);
+        }
+        pending.note("a".as_ref(), Stage::Open, start + ms(1));
+        pending.note("a".as_ref(), Stage::Doubtful, start + ms(2));
+        assert_eq!(pending.due(start + ms(100)), files(&["b"]));
+        assert_eq!(pending.due(start + ms(3000)), files(&["a"]));
     }
 
     #[test]
     fn write_after_a_close_puts_the_reading_off() {
         let (mut pending, start) = (Pending::default(), Instant::now());
         pending.note("a".as_ref(), Stage::Settled, start);
-        pending.note("a".as_ref(), Stage::Unsettled, start + ms(1));
+        pending.note("a".as_ref(), Stage::Open, start + ms(1));
         assert_eq!(pending.due(start + ms(2)), files(&[]));
     }
 
@@ -141,18 +174,18 @@ mod tests {
     #[test]
     fn file_that_is_written_without_pause_is_read_all_the_same() {
         let (mut pending, start) = (Pending::default(), Instant::now());
-        for at in 0..100 {
-            pending.note("a".as_ref(), Stage::Unsettled, start + ms(at));
+        for at in 0..3000 {
+            pending.note("a".as_ref(), Stage::Open, start + ms(at));
             assert_eq!(pending.due(start + ms(at)), files(&[]));
         }
-        assert_eq!(pending.due(start + ms(100)), files(&["a"]));
+        assert_eq!(pending.due(start + ms(3000)), files(&["a"]));
     }
 
     #[test]
     fn reading_everything_takes_the_files_that_are_due_with_it() {
         let (mut pending, start) = (Pending::default(), Instant::now());
         pending.note("a".as_ref(), Stage::Settled, start);
-        pending.note("b".as_ref(), Stage::Unsettled, start);
+        pending.note("b".as_ref(), Stage::Doubtful, start);
         pending.note_everything(start);
         assert_eq!(pending.due(start + ms(2)), Due::Everything);
         assert_eq!(pending.due(start + ms(60)), files(&["b"]));

@@ -1,6 +1,8 @@
-//! The source against a real folder. Each test waits on the channel, with a bound; none sleeps.
+//! The source against a real folder. Each test waits on the channel, with a bound; only one waits for
+//! nothing to come.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
@@ -222,20 +224,64 @@ async fn channel_closes_when_the_source_is_dropped() {
     assert_eq!(end, None);
 }
 
-#[tokio::test]
-async fn missing_folder_and_plain_file_are_refused_at_start() {
+#[test]
+fn missing_folder_and_plain_file_are_refused_at_start() {
     let folder = tempfile::tempdir().expect("a folder");
     put(&folder.path().join("a.yaml"), &service("web"));
     for (name, message) in
         [("missing", "no folder "), ("a.yaml", " is not a folder: name the folder that holds it")]
     {
         let path = folder.path().join(name);
-        let error = load(&path).expect_err("refused").to_string();
-        assert!(error.contains(message), "{error}");
-        let (updates, _received) = mpsc::channel(1);
-        let error = Box::new(Files::new(path)).run(updates).await.expect_err("refused").to_string();
-        assert!(error.contains(message), "{error}");
+        for error in [load(&path).expect_err("refused"), Files::open(path).expect_err("refused")] {
+            assert!(error.to_string().contains(message), "{error}");
+        }
     }
+}
+
+#[tokio::test]
+async fn folder_that_goes_before_the_start_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = Files::open(folder.path().into()).expect("a folder");
+    folder.close().expect("removed");
+    let (updates, _received) = mpsc::channel(1);
+    let error = Box::new(source).run(updates).await.expect_err("refused").to_string();
+    assert!(error.contains("no folder "), "{error}");
+}
+
+/// The first half alone would be a manifest as good as the whole.
+#[tokio::test]
+async fn file_that_is_still_being_written_is_not_read_half() {
+    let mut source = Running::synced(|_| ()).await;
+    let mut file = fs::File::create(source.path("a.yaml")).expect("a file");
+    file.write_all(service("web").as_bytes()).expect("written");
+    let half = timeout(Duration::from_millis(300), source.updates.recv()).await;
+    assert!(half.is_err(), "read half: {half:?}");
+    file.write_all(format!("---\n{}", service("db")).as_bytes()).expect("written");
+    drop(file);
+    assert_eq!(source.batch().await, ["+db", "+web"]);
+}
+
+#[tokio::test]
+async fn link_to_a_file_is_read_without_waiting_for_a_close() {
+    let mut source = Running::synced(|folder| put(&folder.join(".one"), &service("web"))).await;
+    for make in [symlink::<PathBuf, PathBuf>, fs::hard_link::<PathBuf, PathBuf>] {
+        make(source.path(".one"), source.path("a.yaml")).expect("a link");
+        let read =
+            timeout(Duration::from_secs(2), source.batch()).await.expect("read well before an open file");
+        assert_eq!(read, ["+web"]);
+        fs::remove_file(source.path("a.yaml")).expect("removed");
+        assert_eq!(source.batch().await, ["-web"]);
+    }
+}
+
+#[tokio::test]
+async fn unknown_kind_does_not_spoil_its_file() {
+    let text = format!("apiVersion: v1\nkind: Sevice\nmetadata: {{name: lost}}\n---\n{}", service("web"));
+    let mut source = Running::on(|folder| put(&folder.join("a.yaml"), &text));
+    assert_eq!(source.batch().await, ["+web"]);
+    let (objects, problems) = load(&source.root).expect("a folder");
+    assert_eq!((objects.len(), problems.len()), (1, 1));
+    assert!(problems[0].reason.starts_with("unknown kind `Sevice` of `v1`"), "{}", problems[0]);
 }
 
 #[test]
@@ -289,7 +335,7 @@ impl Running {
 
     fn start(folder: TempDir, root: PathBuf) -> Self {
         let (sender, updates) = mpsc::channel(16);
-        let running = tokio::spawn(Box::new(Files::new(root.clone())).run(sender));
+        let running = tokio::spawn(Box::new(Files::open(root.clone()).expect("a folder")).run(sender));
         let root = if root.is_absolute() { root } else { folder.path().into() };
         Self { folder, root, updates, running }
     }

@@ -82,6 +82,11 @@ pub(super) fn is_manifest(path: &Path) -> bool {
     !is_hidden(path) && path.extension().is_some_and(known)
 }
 
+/// Whether this is a symbolic link, or one name of several: a link to a file that stood before.
+pub(super) fn is_link(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink() || metadata.nlink() > 1)
+}
+
 pub(super) fn identity(metadata: &Metadata) -> Identity {
     (metadata.dev(), metadata.ino())
 }
