@@ -162,7 +162,7 @@ impl Node {
             biased;
             _ = inputs.beat.tick() => self.beat(),
             Some(update) = inputs.updates.recv() => self.update(update)?,
-            Some(observation) = inputs.observations.recv() => self.observe(observation),
+            Some(observation) = inputs.observations.recv() => self.observe(observation)?,
             () = ready(()), if !self.commands.is_empty() => self.execute_next(),
             () = sleep_until(self.settle_at.unwrap_or_else(Instant::now)), if self.settle_at.is_some() => {
                 self.settle_at = None;
@@ -230,8 +230,9 @@ impl Node {
         Ok(())
     }
 
-    fn observe(&mut self, observation: Observation) {
+    fn observe(&mut self, observation: Observation) -> Result<(), AppError> {
         self.commands.extend(self.plan.observe(observation));
+        Ok(self.dataplane.set_device_limit(self.plan.smallest_mtu())?)
     }
 
     fn execute_next(&mut self) {
@@ -240,6 +241,11 @@ impl Node {
         match (self.dataplane.execute(&command), &command) {
             (Ok(()), Command::Attach { .. }) => info!(index, name, "hooked"),
             (Ok(()), Command::Detach { .. }) => info!(index, name, "let go"),
+            // Links come and go, and are renamed, faster than they are hooked.
+            (Err(error), _) if error.is_gone() => {
+                self.plan.failed(*index);
+                debug!(index, name, "gone before it was hooked");
+            }
             (Err(error), _) => {
                 self.plan.failed(*index);
                 warn!(index, name, error = &error as &dyn std::error::Error, "not hooked: its queries pass");

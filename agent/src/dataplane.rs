@@ -21,11 +21,12 @@ use beeline_common::name::Key;
 use beeline_common::reply::MOST_SIZE;
 use beeline_common::verdict::COUNTERS;
 use rand::Rng;
-use tracing::warn;
+use tracing::{info, warn};
 
-use self::hooks::Hooks;
+use self::hooks::{Hooks, PROGRAM};
 use self::mapping::Shared;
 use crate::links::Command;
+use crate::preflight::KernelVersion;
 use crate::table::{Occupancy, Record, Table, TableError, word_of_v4, words_of_v6};
 use crate::zone::{Answer, Change, Name};
 
@@ -33,6 +34,9 @@ pub use self::backing::{BackingError, MapBacking, MapMemory};
 pub use self::counts::Counts;
 pub use self::hooks::HookError;
 pub use self::object::{OBJECT, ObjectError, load, take_map};
+
+/// Bytes of an IPv6 and a UDP header, which stand ahead of a DNS message in a packet.
+const HEADERS: u32 = 40 + 8;
 
 /// How the kernel program answers.
 #[derive(Debug, Clone)]
@@ -81,6 +85,8 @@ pub struct Dataplane {
     table: Table<MapBacking>,
     settings_map: Array<MapData, Shared<Settings>>,
     settings: Settings,
+    /// Largest DNS message as configured, in bytes; the one in force is in `settings`.
+    max_size: u32,
     counts: PerCpuArray<MapData, [u64; COUNTERS]>,
     hooks: Hooks,
 }
@@ -99,8 +105,10 @@ impl Dataplane {
             table: Table::new(backing, key, settings.max_memory)?,
             settings_map: take_map(&mut ebpf, "SETTINGS")?,
             settings: shared(settings),
+            max_size: u32::from(settings.max_size),
             counts: take_map(&mut ebpf, "COUNTS")?,
-            hooks: Hooks::new(),
+            // A kernel that does not tell its version gets what every kernel has.
+            hooks: Hooks::new(KernelVersion::running().is_ok_and(KernelVersion::has_tcx)),
             ebpf,
         };
         dataplane.write_settings()?;
@@ -181,7 +189,7 @@ impl Dataplane {
     pub fn execute(&mut self, command: &Command) -> Result<(), HookError> {
         match command {
             Command::Attach { index, name } => {
-                let program = classifier(&mut self.ebpf, "beeline").map_err(HookError::Program)?;
+                let program = classifier(&mut self.ebpf, PROGRAM).map_err(HookError::Program)?;
                 self.hooks.attach(program, *index, name)
             }
             Command::Detach { index, .. } => {
@@ -189,6 +197,21 @@ impl Dataplane {
                 Ok(())
             }
         }
+    }
+
+    /// Keeps answers small enough for the smallest MTU of the hooked links, in bytes: what does not fit a device is
+    /// dropped there without a word.
+    ///
+    /// # Errors
+    /// When the settings cannot be written.
+    pub fn set_device_limit(&mut self, smallest_mtu: Option<u32>) -> Result<(), DataplaneError> {
+        let max_size = largest_message(self.max_size, smallest_mtu);
+        if max_size == self.settings.max_size {
+            return Ok(());
+        }
+        info!(max_size, smallest_mtu, "the largest answer follows the smallest MTU");
+        self.settings.max_size = max_size;
+        self.write_settings()
     }
 
     /// Gives the sign of life without which the program soon passes everything on.
@@ -268,13 +291,20 @@ fn record(answer: &Answer) -> Record<'_> {
     }
 }
 
+/// The largest DNS message to send, in bytes: no larger than configured, than the program builds, or than a packet of
+/// either IP version has room for at this MTU.
+fn largest_message(configured: u32, smallest_mtu: Option<u32>) -> u32 {
+    let room = smallest_mtu.map_or(u32::MAX, |mtu| mtu.saturating_sub(HEADERS));
+    configured.min(MOST_SIZE).min(room)
+}
+
 /// The settings as the program reads them.
 fn shared(settings: &DataplaneSettings) -> Settings {
     let mut shared = Settings {
         stale_after: object::jiffies(settings.stale_after),
         ttl: settings.ttl,
         zone_len: u32::try_from(settings.zone.as_wire().len()).unwrap_or(u32::MAX),
-        max_size: u32::from(settings.max_size).min(MOST_SIZE),
+        max_size: largest_message(u32::from(settings.max_size), None),
         ..Settings::default()
     };
     let v4 = settings.addresses.iter().filter_map(|a| if let IpAddr::V4(a) = a { Some(a) } else { None });
@@ -286,4 +316,30 @@ fn shared(settings: &DataplaneSettings) -> Settings {
         *place = words_of_v6(*address);
     }
     shared
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_fits_the_configuration_the_program_and_the_smallest_device() {
+        for (configured, smallest_mtu, largest) in [
+            (1232, None, 1232),
+            (1232, Some(1500), 1232),
+            (1232, Some(1280), 1232),
+            (1232, Some(1279), 1231),
+            (4096, None, MOST_SIZE),
+            (4096, Some(9000), MOST_SIZE),
+            (4096, Some(1400), 1352),
+            (1232, Some(48), 0),
+            (1232, Some(47), 0),
+        ] {
+            assert_eq!(
+                largest_message(configured, smallest_mtu),
+                largest,
+                "{configured} at {smallest_mtu:?}"
+            );
+        }
+    }
 }

@@ -129,6 +129,21 @@ impl KernelVersion {
         let mut number = || numbers.next()?.parse().ok();
         Some(Self { major: number()?, minor: number()? })
     }
+
+    /// The kernel that this process runs on.
+    ///
+    /// # Errors
+    /// When its release does not begin with a version.
+    pub fn running() -> Result<Self, PreflightError> {
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        Self::parse(&release).ok_or(PreflightError::Release(release))
+    }
+
+    /// Whether the kernel attaches programs by TCX.
+    #[must_use]
+    pub fn has_tcx(self) -> bool {
+        self >= TCX
+    }
 }
 
 impl fmt::Display for KernelVersion {
@@ -154,12 +169,11 @@ pub fn gather() -> Result<Facts, PreflightError> {
     const STATUS: &str = "/proc/self/status";
     let status =
         fs::read_to_string(STATUS).map_err(|source| PreflightError::Read { path: STATUS, source })?;
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
     Ok(Facts {
         capabilities: effective(&status).ok_or(PreflightError::NoCapabilities)?,
         // Without the file the kernel knows of no user namespaces, so this is the only one.
         first_user_namespace: fs::read_to_string("/proc/self/uid_map").map_or(true, |map| is_first(&map)),
-        kernel: KernelVersion::parse(&release).ok_or(PreflightError::Release(release))?,
+        kernel: KernelVersion::running()?,
         memlock: getrlimit(Resource::Memlock).current,
         btf: fs::exists(BTF).unwrap_or(false),
         bpffs: rustix::fs::statfs(BPFFS).is_ok_and(|found| u64::try_from(found.f_type) == Ok(BPF_FS_MAGIC)),
@@ -257,7 +271,7 @@ fn bpffs(facts: &Facts) -> Option<Finding> {
 }
 
 fn tcx(facts: &Facts) -> Option<Finding> {
-    (OLDEST <= facts.kernel && facts.kernel < TCX).then(|| Finding {
+    (OLDEST <= facts.kernel && !facts.kernel.has_tcx()).then(|| Finding {
         what: format!(
             "kernel {} has no TCX, so the program shares clsact with others and may not run first",
             facts.kernel

@@ -1,6 +1,6 @@
 //! rtnetlink's bytes: requests about links out, messages about links in. Pure; the sockets are `watch`'s.
 //!
-//! Only the five attributes that matter are read. A strict parse of all sixty would let one attribute that a newer
+//! Only the six attributes that matter are read. A strict parse of all sixty would let one attribute that a newer
 //! kernel changed hide a link, and with it a pod.
 
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkHeader, LinkMessage};
@@ -111,12 +111,14 @@ fn link(payload: &[u8]) -> Result<Option<Link>, DecodeError> {
         peer_index: None,
         peer_netns: None,
         address: [0; 6],
+        mtu: 0,
     };
     for attribute in NlasIterator::new(payload.get(LINK_HEADER_LEN..).unwrap_or_default()) {
         let attribute = attribute?;
         match attribute.kind() {
             libc::IFLA_IFNAME => link.name = text(&attribute),
             libc::IFLA_ADDRESS => link.address = attribute.value().try_into().unwrap_or_default(),
+            libc::IFLA_MTU => link.mtu = int(attribute.value())?.cast_unsigned(),
             // 0: the peer does not exist yet, or no longer.
             libc::IFLA_LINK => {
                 link.peer_index = u32::try_from(int(attribute.value())?).ok().filter(|&index| index != 0);
@@ -254,6 +256,7 @@ mod tests {
             peer_index: Some(2),
             peer_netns: Some(1),
             address: [2, 0, 0, 0, 0, 7],
+            mtu: 1450,
         }
     }
 
@@ -261,6 +264,7 @@ mod tests {
         vec![
             LinkAttribute::IfName("veth7".to_owned()),
             LinkAttribute::Address(vec![2, 0, 0, 0, 0, 7]),
+            LinkAttribute::Mtu(1450),
             LinkAttribute::Link(2),
             LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]),
             LinkAttribute::LinkNetNsId(1),

@@ -23,6 +23,9 @@ pub struct Link {
     pub peer_netns: Option<i32>,
     /// The Ethernet address.
     pub address: [u8; 6],
+    /// The largest packet that the device carries (`IFLA_MTU`), in bytes without the Ethernet header; 0 where the kernel
+    /// named none.
+    pub mtu: u32,
 }
 
 /// Kinds of network devices.
@@ -99,6 +102,11 @@ impl Plan {
         self.hooked.values()
     }
 
+    /// The smallest MTU of the hooked links, in bytes; `None` where nothing is hooked, or no MTU is known.
+    pub fn smallest_mtu(&self) -> Option<u32> {
+        self.hooked.values().map(|link| link.mtu).filter(|&mtu| mtu != 0).min()
+    }
+
     fn dumped(&mut self, links: Vec<Link>) -> Vec<Command> {
         let present: BTreeSet<u32> = links.iter().map(|link| link.index).collect();
         let gone: Vec<u32> = self.hooked.keys().filter(|index| !present.contains(index)).copied().collect();
@@ -113,7 +121,7 @@ impl Plan {
         if let Some(known) = self.hooked.get_mut(&link.index)
             && known.is_same_device(&link)
         {
-            // A hook sits on the device, not on its name: a rename within the filter needs no command.
+            // A hook sits on the device, not on its name or its MTU: a new one of these needs no command.
             *known = link;
             return Vec::new();
         }

@@ -10,14 +10,14 @@
 //! - A peer that moves to another namespace while both ends are down leaves a message about the peer, none about the end
 //!   that stays. The same goes for its coming back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::time::Duration;
 
 use rtnetlink::packet_core::DecodeError;
 use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket, protocols::NETLINK_ROUTE};
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tracing::{debug, warn};
 
 use super::netlink::{self, Body, Message, Question};
@@ -32,8 +32,11 @@ const AUDIT_EVERY: Duration = Duration::from_secs(30);
 /// More than any datagram of rtnetlink: the kernel builds dumps of at most 32 KiB, and one link's message is smaller.
 const DATAGRAM: usize = 64 << 10;
 
-/// A veth end that has no peer yet is asked about again this often, this many times.
-const PEER_RETRY: (Duration, usize) = (Duration::from_millis(2), 5);
+/// How long after a question about a veth end that had no peer yet it is asked about again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(2);
+
+/// How often it is asked about again; then it is left to the audit.
+const ASK_AGAIN: u32 = 4;
 
 /// Why the links cannot be watched.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +76,7 @@ pub async fn watch(observations: mpsc::Sender<Observation>) -> Result<(), LinkEr
 pub struct Watch {
     events: TokioSocket,
     asker: Asker,
+    doubts: Doubts,
     buffer: Vec<u8>,
 }
 
@@ -95,7 +99,8 @@ impl Watch {
             .map_err(|error| LinkError::Subscribe(error.into()))?;
         socket.bind_auto().map_err(LinkError::Subscribe)?;
         socket.add_membership(libc::RTNLGRP_LINK).map_err(LinkError::Subscribe)?;
-        Ok(Self { events, asker: Asker::open()?, buffer: Vec::with_capacity(DATAGRAM) })
+        let doubts = Doubts::default();
+        Ok(Self { events, asker: Asker::open()?, doubts, buffer: Vec::with_capacity(DATAGRAM) })
     }
 
     /// Sends observations, beginning with a full dump, until the receiver is dropped.
@@ -103,13 +108,21 @@ impl Watch {
         let mut audit = interval(AUDIT_EVERY);
         audit.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let due = self.doubts.next_due();
             let seen = tokio::select! {
                 // The first tick comes at once: the first dump, taken after the subscription.
                 _ = audit.tick() => vec![self.asker.dump().await?],
                 heard = hear(&mut self.events, &mut self.buffer) => match heard? {
-                    Heard::Messages(messages) => self.interpret(messages).await?,
+                    Heard::Messages(messages) => self.interpret(messages).await,
                     Heard::Lost => vec![self.resync().await?],
                 },
+                // One question a turn: events go on being read between them.
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    match self.doubts.take_due(Instant::now()) {
+                        Some(doubt) => self.ask_about(doubt.index, doubt.again).await.into_iter().collect(),
+                        None => Vec::new(),
+                    }
+                }
                 () = observations.closed() => return Ok(()),
             };
             for observation in seen {
@@ -139,7 +152,7 @@ impl Watch {
         self.asker.dump().await
     }
 
-    async fn interpret(&mut self, messages: Vec<Message>) -> Result<Vec<Observation>, LinkError> {
+    async fn interpret(&mut self, messages: Vec<Message>) -> Vec<Observation> {
         let mut seen = Vec::new();
         let mut unsure = BTreeSet::new();
         for message in messages {
@@ -156,9 +169,61 @@ impl Watch {
             }
         }
         for index in unsure {
-            seen.push(self.asker.link(index).await?);
+            seen.extend(self.ask_about(index, ASK_AGAIN).await);
         }
-        Ok(seen)
+        seen
+    }
+
+    /// One link as it is now. Where that leaves it in doubt it is asked about `again` so many times, later. A failure is
+    /// one link's, not the agent's: the audit tells of it, or fails where the socket is to blame.
+    async fn ask_about(&mut self, index: u32, again: u32) -> Option<Observation> {
+        match self.asker.link(index).await {
+            Ok(observation) => {
+                if matches!(&observation, Observation::Changed(link) if in_doubt(link) == Some(index)) {
+                    self.doubts.raise(index, again, Instant::now());
+                }
+                Some(observation)
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                warn!(index, error, "a link could not be asked about, waiting for the next full listing");
+                None
+            }
+        }
+    }
+}
+
+/// The veth ends to ask about again, in the order of their times.
+#[derive(Debug, Default)]
+struct Doubts {
+    queue: VecDeque<Doubt>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Doubt {
+    index: u32,
+    /// How many questions are left after this one.
+    again: u32,
+    due: Instant,
+}
+
+impl Doubts {
+    /// Has the link asked about `again` so many times, a pause from now. One that waits already waits on.
+    fn raise(&mut self, index: u32, again: u32, now: Instant) {
+        if let Some(left) = again.checked_sub(1)
+            && self.queue.iter().all(|doubt| doubt.index != index)
+        {
+            // All wait equally long: the queue stays in order.
+            self.queue.push_back(Doubt { index, again: left, due: now + ASK_AGAIN_AFTER });
+        }
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.queue.front().map(|doubt| doubt.due)
+    }
+
+    fn take_due(&mut self, now: Instant) -> Option<Doubt> {
+        self.queue.pop_front_if(|doubt| doubt.due <= now)
     }
 }
 
@@ -223,23 +288,7 @@ impl Asker {
 
     /// One link as it is now.
     async fn link(&mut self, index: u32) -> Result<Observation, LinkError> {
-        let (pause, mut tries) = PEER_RETRY;
-        loop {
-            tries -= 1;
-            let answer = self.ask(Question::One(index)).await?;
-            let link = match answer.map(|listing| listing.links.into_iter().next()) {
-                Ok(Some(link)) => link,
-                Ok(None) => return Ok(Observation::Gone { index }),
-                Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {
-                    return Ok(Observation::Gone { index });
-                }
-                Err(error) => return Err(LinkError::Refused(error)),
-            };
-            if tries == 0 || in_doubt(&link) != Some(index) {
-                return Ok(Observation::Changed(link));
-            }
-            sleep(pause).await;
-        }
+        told(index, self.ask(Question::One(index)).await?).map_err(LinkError::Refused)
     }
 
     /// Asks one question and reads its whole answer; the inner error is the kernel's refusal.
@@ -269,5 +318,73 @@ impl Asker {
                 return Ok(Ok(listing));
             }
         }
+    }
+}
+
+/// What the kernel's answer about one link says.
+fn told(index: u32, answer: io::Result<Listing>) -> io::Result<Observation> {
+    match answer.map(|listing| listing.links.into_iter().next()) {
+        Ok(Some(link)) => Ok(Observation::Changed(link)),
+        Ok(None) => Ok(Observation::Gone { index }),
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(Observation::Gone { index }),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_enodev_says_that_a_link_is_gone() {
+        let refused = |errno| told(7, Err(io::Error::from_raw_os_error(errno)));
+        assert_eq!(refused(libc::ENODEV).unwrap(), Observation::Gone { index: 7 });
+        for errno in [libc::EBUSY, libc::EPERM, libc::ENOBUFS, libc::EINVAL] {
+            assert_eq!(refused(errno).unwrap_err().raw_os_error(), Some(errno));
+        }
+    }
+
+    #[test]
+    fn a_doubt_is_due_after_its_pause_and_taken_once() {
+        let (mut doubts, start) = (Doubts::default(), Instant::now());
+        assert_eq!(doubts.next_due(), None);
+        doubts.raise(7, ASK_AGAIN, start);
+        assert_eq!(doubts.next_due(), Some(start + ASK_AGAIN_AFTER));
+        assert_eq!(doubts.take_due(start), None);
+        assert_eq!(doubts.take_due(start + ASK_AGAIN_AFTER).map(|doubt| doubt.index), Some(7));
+        assert_eq!(doubts.take_due(start + ASK_AGAIN_AFTER), None);
+    }
+
+    #[test]
+    fn doubts_wait_side_by_side_and_not_one_after_the_other() {
+        let (mut doubts, start) = (Doubts::default(), Instant::now());
+        for index in 0..100 {
+            doubts.raise(index, ASK_AGAIN, start);
+        }
+        let due = start + ASK_AGAIN_AFTER;
+        assert!((0..100).all(|index| doubts.take_due(due).is_some_and(|doubt| doubt.index == index)));
+    }
+
+    #[test]
+    fn a_link_in_doubt_twice_waits_once() {
+        let (mut doubts, start) = (Doubts::default(), Instant::now());
+        doubts.raise(7, ASK_AGAIN, start);
+        doubts.raise(7, ASK_AGAIN, start + ASK_AGAIN_AFTER / 2);
+        assert_eq!(doubts.queue.len(), 1);
+        assert_eq!(doubts.next_due(), Some(start + ASK_AGAIN_AFTER));
+    }
+
+    #[test]
+    fn a_veth_that_never_gets_a_peer_is_left_to_the_audit() {
+        let (mut doubts, mut now) = (Doubts::default(), Instant::now());
+        doubts.raise(7, ASK_AGAIN, now);
+        let mut asked = 0;
+        while let Some(due) = doubts.next_due() {
+            now = due;
+            let doubt = doubts.take_due(now).expect("its time has come");
+            asked += 1;
+            doubts.raise(doubt.index, doubt.again, now);
+        }
+        assert_eq!(asked, ASK_AGAIN);
     }
 }

@@ -120,6 +120,30 @@ fn a_dump_after_an_overrun_is_compared_with_what_is_hooked() {
 }
 
 #[test]
+fn the_smallest_mtu_is_that_of_hooked_links_alone() {
+    assert_eq!(plan().smallest_mtu(), None);
+    let links = [
+        Link { mtu: 1450, ..pod(1, "a") },
+        Link { mtu: 9000, ..pod(2, "b") },
+        Link { mtu: 1280, ..local(3, "l") },
+        Link { mtu: 0, ..pod(4, "unknown") },
+    ];
+    let mut plan = hooking(&links);
+    assert_eq!(plan.smallest_mtu(), Some(1450));
+    plan.observe(Observation::Gone { index: 1 });
+    assert_eq!(plan.smallest_mtu(), Some(9000));
+    plan.failed(2);
+    assert_eq!(plan.smallest_mtu(), None);
+}
+
+#[test]
+fn a_new_mtu_of_a_hooked_link_is_known_without_a_command() {
+    let mut plan = hooking(&[pod(7, "veth7")]);
+    assert_eq!(plan.observe(Observation::Changed(Link { mtu: 1280, ..pod(7, "veth7") })), []);
+    assert_eq!(plan.smallest_mtu(), Some(1280));
+}
+
+#[test]
 fn a_failed_attach_is_tried_again_at_the_next_event_and_the_next_dump() {
     let mut plan = hooking(&[pod(7, "veth7")]);
     plan.failed(7);
@@ -330,6 +354,7 @@ fn pod(index: u32, name: &str) -> Link {
         peer_index: Some(2),
         peer_netns: Some(0),
         address: [2, 0, 0, 0, 0, 7],
+        mtu: 1500,
     }
 }
 
