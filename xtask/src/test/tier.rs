@@ -60,6 +60,10 @@ pub(super) const TIERS: [Tier; 6] = [
                 name: "links",
                 arguments: &["--package", "beeline", "--features", "privileged", "--test", "links"],
             },
+            What::Cargo {
+                name: "hooks",
+                arguments: &["--package", "beeline", "--features", "privileged", "--lib", "hooks"],
+            },
         ],
     },
     Tier { number: 5, name: "virtual machines", privileged: true, runs: &[What::Vm] },
