@@ -41,22 +41,12 @@ pub struct Draft {
     pub dns_len: u64,
 }
 
-/// Writes the records that `payload` says behind the question of `query`.
-///
-/// `random` picks the address that comes first; the others follow in turn.
+/// Decides what `payload` answers to `query`, and how long the answer is.
 ///
 /// # Errors
 /// The reason to pass the frame on.
 #[inline(always)]
-pub fn draft<P: Pages>(
-    frame: &mut Frame,
-    query: &Query,
-    draft: &mut Draft,
-    payload: Payload,
-    settings: &Settings,
-    pages: &P,
-    random: u32,
-) -> Result<(), Pass> {
+pub fn draft(query: &Query, draft: &mut Draft, payload: Payload, settings: &Settings) -> Result<(), Pass> {
     let (answered, count) = choose(query, payload)?;
     let records = match answered {
         Answered::A => count * A_LEN,
@@ -66,29 +56,76 @@ pub fn draft<P: Pages>(
     let question = query.name_len + QUESTION_TAIL;
     let opt = if query.edns == 0 { 0 } else { OPT_LEN };
     *draft = Draft { answered: answered as u64, count, dns_len: DNS_LEN as u64 + question + records + opt };
-    if draft.dns_len > limit(query, settings) {
-        return Err(Pass::AnswerSize);
+    if draft.dns_len > limit(query, settings) { Err(Pass::AnswerSize) } else { Ok(()) }
+}
+
+/// The page of the record that holds the answer's addresses, where they stand in one.
+///
+/// Its first word is read for nothing, so that it is there when it is needed: it mostly comes from far away.
+///
+/// # Errors
+/// The reason to pass the frame on.
+#[inline(always)]
+pub fn open<P: Pages>(draft: &Draft, payload: Payload, pages: &P) -> Result<Option<P::Page>, Pass> {
+    if draft.count == 0 || !payload.is_record() {
+        return Ok(None);
     }
-    match answered {
-        Answered::A => put_a(frame, question, count, payload, settings, pages, random),
-        Answered::Aaaa => put_aaaa(frame, question, count, payload, settings, pages, random),
-        Answered::NoData | Answered::NxDomain => {
-            put_soa(frame, question, query, settings);
-            Ok(())
+    let (number, word) = record_place(payload.low());
+    let page = pages.page(number).ok_or(Pass::NoTable)?;
+    let _ = pages.word(page, word);
+    Ok(Some(page))
+}
+
+/// Writes the records of a draft behind the question of `query`; `record` is what [`open`] gave.
+///
+/// `random` picks the address that comes first; the others follow in turn.
+#[inline(always)]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a struct of them would live in memory, and the verifier forgets the page there"
+)]
+pub fn put_records<P: Pages>(
+    frame: &mut Frame,
+    query: &Query,
+    draft: &Draft,
+    payload: Payload,
+    record: Option<P::Page>,
+    settings: &Settings,
+    pages: &P,
+    random: u32,
+) {
+    let question = query.name_len + QUESTION_TAIL;
+    match (Answered::from_number(draft.answered), record) {
+        (Answered::A, None) => put_inline(frame, question, payload, settings),
+        (Answered::A, Some(page)) => {
+            put_a(frame, question, draft.count, payload, settings, pages, page, random)
         }
+        (Answered::Aaaa, Some(page)) => {
+            put_aaaa(frame, question, draft.count, payload, settings, pages, page, random);
+        }
+        // No payload holds an IPv6 address itself, so there is always a record.
+        (Answered::Aaaa, None) => {}
+        (Answered::NoData | Answered::NxDomain, _) => put_soa(frame, question, query, settings),
     }
+}
+
+/// Bytes of the frame that a draft becomes.
+#[inline(always)]
+#[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "a draft is not longer than 16 bits can say")]
+pub const fn frame_len(family: Family, draft: &Draft) -> u32 {
+    ((DNS - family.start()) as u64 + draft.dns_len) as u32
 }
 
 /// Finishes a draft: OPT, header, and the frame turned round to where it came from.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "a draft is not longer than 16 bits can say")]
 pub fn finish(frame: &mut Frame, family: Family, carried: Carried, query: &Query, draft: &Draft) -> u32 {
     if query.edns != 0 {
         put_opt(frame, draft.dns_len.wrapping_sub(DNS_LEN as u64 + OPT_LEN), query);
     }
     put_dns_header(frame, query, draft);
     turn(frame, family, carried, draft.dns_len);
-    ((DNS - family.start()) as u64 + draft.dns_len) as u32
+    frame_len(family, draft)
 }
 
 /// Which records answer, and how many.
@@ -139,7 +176,18 @@ const fn record_head(rtype: u8, ttl: u32) -> [u8; 8] {
     [0xc0, 0x0c, 0, rtype, 0, 1, t0, t1]
 }
 
+/// The one record of an address that stands in the payload.
 #[inline(always)]
+fn put_inline(frame: &mut Frame, question: u64, payload: Payload, settings: &Settings) {
+    let [.., t2, t3] = settings.ttl.to_be_bytes();
+    let [a, b, c, d] = payload.low().to_le_bytes();
+    let at = NAME + masked(question, 511);
+    put(frame, at, record_head(1, settings.ttl));
+    put(frame, at + 8, [t2, t3, 0, 4, a, b, c, d]);
+}
+
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "as of `put_records`")]
 fn put_a<P: Pages>(
     frame: &mut Frame,
     question: u64,
@@ -147,20 +195,12 @@ fn put_a<P: Pages>(
     payload: Payload,
     settings: &Settings,
     pages: &P,
+    page: P::Page,
     random: u32,
-) -> Result<(), Pass> {
+) {
     let head = record_head(1, settings.ttl);
     let [.., t2, t3] = settings.ttl.to_be_bytes();
-    if payload.is_inline() {
-        let [a, b, c, d] = payload.low().to_le_bytes();
-        let at = NAME + masked(question, 511);
-        put(frame, at, head);
-        put(frame, at + 8, [t2, t3, 0, 4, a, b, c, d]);
-        return Ok(());
-    }
-    let (number, word) = record_place(payload.low());
-    let page = pages.page(number).ok_or(Pass::NoTable)?;
-    let word = word + 2 * kept(payload.v6()) as usize;
+    let word = record_place(payload.low()).1 + 2 * kept(payload.v6()) as usize;
     let first = begin(random, count);
     let mut i = 0;
     while i < MAX_A as u64 {
@@ -175,10 +215,10 @@ fn put_a<P: Pages>(
         put(frame, at + 8, [t2, t3, 0, 4, a, b, c, d]);
         i += 1;
     }
-    Ok(())
 }
 
 #[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "as of `put_records`")]
 fn put_aaaa<P: Pages>(
     frame: &mut Frame,
     question: u64,
@@ -186,12 +226,12 @@ fn put_aaaa<P: Pages>(
     payload: Payload,
     settings: &Settings,
     pages: &P,
+    page: P::Page,
     random: u32,
-) -> Result<(), Pass> {
+) {
     let head = record_head(28, settings.ttl);
     let [.., t2, t3] = settings.ttl.to_be_bytes();
-    let (number, word) = record_place(payload.low());
-    let page = pages.page(number).ok_or(Pass::NoTable)?;
+    let word = record_place(payload.low()).1;
     let first = begin(random, count);
     let mut i = 0;
     while i < MAX_AAAA as u64 {
@@ -206,7 +246,6 @@ fn put_aaaa<P: Pages>(
         put(frame, at + 20, pages.word(page, index + 1).to_le_bytes());
         i += 1;
     }
-    Ok(())
 }
 
 /// `<zone> SOA ns.dns.<zone> hostmaster.<zone> <serial> 7200 1800 86400 <ttl>`; its own TTL is capped at 300.

@@ -32,6 +32,9 @@ pub struct Scratch {
 
 /// Answers the frame of `frame_len` bytes that the gate let in, in place.
 ///
+/// `make_room` is told the reply's length in bytes as soon as it is known, and is the last that may fail. It takes a
+/// while in the kernel, in which the addresses come from memory: hence its place amid the work.
+///
 /// # Errors
 /// The reason to pass the frame on; the buffer's contents are then of no use any more.
 #[inline(always)]
@@ -41,6 +44,7 @@ pub fn respond<P: Pages>(
     frame_len: u64,
     settings: &Settings,
     pages: &P,
+    make_room: impl FnOnce(u32) -> Result<(), Pass>,
 ) -> Verdict {
     scratch.family = family as u64;
     let dns_len = message_len(&scratch.frame, family, frame_len)?;
@@ -51,11 +55,17 @@ pub fn respond<P: Pages>(
     if payload == 0 {
         return Err(Pass::UnknownName);
     }
+    let payload = Payload(payload);
+    reply::draft(&scratch.query, &mut scratch.draft, payload, settings)?;
+    let scratch = black_box(scratch);
+    let record = reply::open(&scratch.draft, payload, pages)?;
     scratch.carried = carried(&mut scratch.frame, family)? as u64;
+    let scratch = black_box(scratch);
+    make_room(reply::frame_len(family, &scratch.draft))?;
     let scratch = black_box(scratch);
     let random = next_random(&mut scratch.random);
     let Scratch { frame, query, draft, .. } = scratch;
-    reply::draft(frame, query, draft, Payload(payload), settings, pages, random)?;
+    reply::put_records(frame, query, draft, payload, record, settings, pages, random);
     let scratch = black_box(scratch);
     let family = if scratch.family == Family::V4 as u64 { Family::V4 } else { Family::V6 };
     let carried = Carried::from_number(scratch.carried);

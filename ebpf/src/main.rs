@@ -54,7 +54,9 @@ fn answer(ctx: &TcContext) -> Verdict {
     let store = Store::open().ok_or(Pass::NoTable)?;
     let scratch = scratch().ok_or(Pass::NoRoom)?;
     let asked_len = packet::copy_in(ctx, family, &mut scratch.frame)?;
-    let Reply { frame_len, answered } = respond(scratch, family, asked_len.into(), settings, &store)?;
+    let make_room = |reply_len| packet::make_room(ctx, asked_len, reply_len);
+    let Reply { frame_len, answered } =
+        respond(scratch, family, asked_len.into(), settings, &store, make_room)?;
     packet::copy_out(ctx, family, &scratch.frame, asked_len, frame_len)?;
     Ok(Reply { frame_len, answered })
 }

@@ -47,7 +47,19 @@ pub fn copy_in(ctx: &TcContext, family: Family, frame: &mut Frame) -> Result<u32
     if copied == 0 { Ok(len) } else { Err(Pass::Length) }
 }
 
-/// Makes the packet of `asked_len` bytes the reply of `reply_len` bytes; on failure it is what it was.
+/// Makes the packet of `asked_len` bytes one of `reply_len` bytes, all of them writable; on failure it is what it was.
+#[inline(always)]
+pub fn make_room(ctx: &TcContext, asked_len: u32, reply_len: u32) -> Result<(), Pass> {
+    // This makes the whole packet writable before it cuts anything off, so that the store cannot fail then
+    // (`__bpf_skb_change_tail`, net/core/filter.c).
+    // SAFETY: a helper on the live context.
+    if reply_len != asked_len && unsafe { bpf_skb_change_tail(ctx.skb.skb, reply_len, 0) } != 0 {
+        return Err(Pass::NoRoom);
+    }
+    Ok(())
+}
+
+/// Writes the reply to the packet that has room for it; on failure the packet of `asked_len` bytes is what it was.
 #[inline(always)]
 pub fn copy_out(
     ctx: &TcContext,
@@ -57,18 +69,12 @@ pub fn copy_out(
     reply_len: u32,
 ) -> Result<(), Pass> {
     let skb = ctx.skb.skb;
-    // This makes the whole packet writable before it cuts anything off, so that the store cannot fail then
-    // (`__bpf_skb_change_tail`, net/core/filter.c).
-    // SAFETY: a helper on the live context.
-    if reply_len != asked_len && unsafe { bpf_skb_change_tail(skb, reply_len, 0) } != 0 {
-        return Err(Pass::NoRoom);
-    }
     let bounded = (opaque(u64::from(reply_len).wrapping_sub(1)) & (MAX_REPLY - 1)) + 1;
     let source = frame[family.start()..].as_ptr();
     // SAFETY: the buffer is longer than its start and `MAX_REPLY`.
     let stored = unsafe { bpf_skb_store_bytes(skb.cast(), 0, source.cast(), bounded as u32, 0) };
     if stored != 0 {
-        // SAFETY: as above; takes back what was added.
+        // SAFETY: a helper on the live context; takes back what was added.
         unsafe { bpf_skb_change_tail(skb, asked_len, 0) };
         return Err(Pass::NoRoom);
     }

@@ -50,7 +50,7 @@ impl Host {
         let start = family.start();
         self.scratch.frame[start..][..frame.len()].copy_from_slice(frame);
         let pages = Reader(dataplane.memory());
-        let reply = respond(&mut self.scratch, family, frame.len() as u64, settings, &pages)?;
+        let reply = respond(&mut self.scratch, family, frame.len() as u64, settings, &pages, |_| Ok(()))?;
         Ok((reply, start))
     }
 }

@@ -51,7 +51,8 @@ fn drawn(lines: &[Line], title: &str, text: &mut String) -> Result<(), Box<dyn s
     let least = |of: fn(&(f64, f64)) -> f64| points().map(of).fold(f64::INFINITY, f64::min);
     let most = |of: fn(&(f64, f64)) -> f64| points().map(of).fold(0.0, f64::max);
     let names = least(|point| point.0) * 0.8..most(|point| point.0) * 1.25;
-    let times = least(|point| point.1) * 0.7..most(|point| point.1) * 2.0;
+    // A whole power of ten at the bottom: marks begin at one. Above, room for the legend.
+    let times = 10_f64.powf(least(|point| point.1).log10().floor())..most(|point| point.1) * 8.0;
 
     let root = SVGBackend::with_string(text, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
@@ -67,6 +68,7 @@ fn drawn(lines: &[Line], title: &str, text: &mut String) -> Result<(), Box<dyn s
         .y_desc("microseconds")
         .x_label_formatter(&|names| whole(*names))
         .y_label_formatter(&|time| format!("{time}"))
+        .y_labels(8)
         .label_style((FONT, 14))
         .draw()?;
     for Line { label, colour, points } in lines {
