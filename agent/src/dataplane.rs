@@ -145,7 +145,7 @@ impl Dataplane {
     where
         A: Iterator<Item = (&'a Name, &'a Answer)>,
     {
-        self.write(all().map(|(name, answer)| (name.as_wire(), Some(record(answer)))), &all, serial)
+        self.write(all().map(entry).map(|(name, record)| (name, Some(record))), &all, serial)
     }
 
     fn write<'c, 'a, A>(
@@ -159,7 +159,7 @@ impl Dataplane {
     {
         self.settings.serial = serial;
         self.write_settings()?;
-        match self.table.apply(changes, || all().map(|(name, answer)| (name.as_wire(), record(answer)))) {
+        match self.table.apply(changes, || all().map(entry)) {
             Err(error @ TableError::Create { .. }) => {
                 warn!(
                     error = &error as &dyn std::error::Error,
@@ -179,7 +179,7 @@ impl Dataplane {
     where
         A: Iterator<Item = (&'a Name, &'a Answer)>,
     {
-        Ok(self.table.settle(|| all().map(|(name, answer)| (name.as_wire(), record(answer))))?)
+        Ok(self.table.settle(|| all().map(entry))?)
     }
 
     /// Hooks a link or lets go of it.
@@ -281,6 +281,11 @@ fn classifier<'e>(
         .program_mut(name)
         .unwrap_or_else(|| panic!("the object has a program {name}: see ebpf/src/main.rs"));
     program.try_into()
+}
+
+/// What the table keeps of a name and its answer.
+fn entry<'a>((name, answer): (&'a Name, &'a Answer)) -> (&'a [u8], Record<'a>) {
+    (name.as_wire(), record(answer))
 }
 
 /// What the table keeps of an answer.

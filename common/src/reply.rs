@@ -169,21 +169,19 @@ fn rotate(first: u64, i: u64, count: u64) -> usize {
     masked(over.wrapping_add(below & count), 127)
 }
 
-/// First 8 bytes of a record: pointer to the question's name, type, class IN, half of the TTL.
+/// A record without its data of `len` bytes: pointer to the question's name, type, class IN, TTL, length.
 #[inline(always)]
-const fn record_head(rtype: u8, ttl: u32) -> [u8; 8] {
-    let [t0, t1, ..] = ttl.to_be_bytes();
-    [0xc0, 0x0c, 0, rtype, 0, 1, t0, t1]
+const fn record_head(rtype: u8, ttl: u32, len: u8) -> [u8; 12] {
+    let [t0, t1, t2, t3] = ttl.to_be_bytes();
+    [0xc0, 0x0c, 0, rtype, 0, 1, t0, t1, t2, t3, 0, len]
 }
 
 /// The one record of an address that stands in the payload.
 #[inline(always)]
 fn put_inline(frame: &mut Frame, question: u64, payload: Payload, settings: &Settings) {
-    let [.., t2, t3] = settings.ttl.to_be_bytes();
-    let [a, b, c, d] = payload.low().to_le_bytes();
     let at = NAME + masked(question, 511);
-    put(frame, at, record_head(1, settings.ttl));
-    put(frame, at + 8, [t2, t3, 0, 4, a, b, c, d]);
+    put(frame, at, record_head(1, settings.ttl, 4));
+    put(frame, at + 12, payload.low().to_le_bytes());
 }
 
 #[inline(always)]
@@ -198,8 +196,7 @@ fn put_a<P: Pages>(
     page: P::Page,
     random: u32,
 ) {
-    let head = record_head(1, settings.ttl);
-    let [.., t2, t3] = settings.ttl.to_be_bytes();
+    let head = record_head(1, settings.ttl, 4);
     let word = record_place(payload.low()).1 + 2 * kept(payload.v6()) as usize;
     let first = begin(random, count);
     let mut i = 0;
@@ -212,7 +209,7 @@ fn put_a<P: Pages>(
         let [a, b, c, d, ..] = (pair >> (index % 2 * 32)).to_le_bytes();
         let at = NAME + masked(question + A_LEN * i, CURSOR);
         put(frame, at, head);
-        put(frame, at + 8, [t2, t3, 0, 4, a, b, c, d]);
+        put(frame, at + 12, [a, b, c, d]);
         i += 1;
     }
 }
@@ -229,8 +226,7 @@ fn put_aaaa<P: Pages>(
     page: P::Page,
     random: u32,
 ) {
-    let head = record_head(28, settings.ttl);
-    let [.., t2, t3] = settings.ttl.to_be_bytes();
+    let head = record_head(28, settings.ttl, 16);
     let word = record_place(payload.low()).1;
     let first = begin(random, count);
     let mut i = 0;
@@ -241,7 +237,6 @@ fn put_aaaa<P: Pages>(
         let index = word + 2 * rotate(first, i, count);
         let at = NAME + masked(question + AAAA_LEN * i, CURSOR);
         put(frame, at, head);
-        put(frame, at + 8, [t2, t3, 0, 16]);
         put(frame, at + 12, pages.word(page, index).to_le_bytes());
         put(frame, at + 20, pages.word(page, index + 1).to_le_bytes());
         i += 1;

@@ -141,29 +141,20 @@ pub fn find<P: Pages>(pages: &P, lines: u32, hash: Hash) -> u64 {
     let second_line = pages.line(second_page, second % LINES_PER_PAGE);
     let mut payload = 0;
     let mut open = !0;
+    take_line(pages, first_line, hash.tag, &mut open, &mut payload);
+    take_line(pages, second_line, hash.tag, &mut open, &mut payload);
+    payload
+}
+
+/// Does [`take`] with each slot of a line.
+#[inline(always)]
+fn take_line<P: Pages>(pages: &P, line: P::Line, wanted: u64, open: &mut u64, payload: &mut u64) {
     let mut slot = 0;
     while slot < SLOTS {
-        take(
-            pages.word_in(first_line, 2 * slot),
-            pages.word_in(first_line, 2 * slot + 1),
-            hash.tag,
-            &mut open,
-            &mut payload,
-        );
+        let (tag, candidate) = (pages.word_in(line, 2 * slot), pages.word_in(line, 2 * slot + 1));
+        take(tag, candidate, wanted, open, payload);
         slot += 1;
     }
-    slot = 0;
-    while slot < SLOTS {
-        take(
-            pages.word_in(second_line, 2 * slot),
-            pages.word_in(second_line, 2 * slot + 1),
-            hash.tag,
-            &mut open,
-            &mut payload,
-        );
-        slot += 1;
-    }
-    payload
 }
 
 /// Adds `candidate` to `payload` where its tag matches and no earlier one did.

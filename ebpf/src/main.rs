@@ -10,6 +10,7 @@
 
 mod maps;
 mod packet;
+mod runtime;
 
 use aya_ebpf::bindings::{TC_ACT_OK, TC_ACT_UNSPEC};
 use aya_ebpf::helpers::bpf_jiffies64;
@@ -70,13 +71,3 @@ pub fn heartbeat(_ctx: TcContext) -> i32 {
     }
     TC_ACT_OK
 }
-
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo) -> ! {
-    loop {}
-}
-
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -10,6 +10,7 @@ mod maps;
 mod packet;
 #[path = "probes/reflector.rs"]
 mod reflector;
+mod runtime;
 
 use aya_ebpf::bindings::TC_ACT_UNSPEC;
 use aya_ebpf::macros::classifier;
@@ -37,13 +38,3 @@ pub fn hammer(_ctx: TcContext) -> i32 {
 pub fn reflector(ctx: TcContext) -> i32 {
     reflector::reflect(&ctx)
 }
-
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo) -> ! {
-    loop {}
-}
-
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
